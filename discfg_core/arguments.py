@@ -1,0 +1,254 @@
+"""The arguments of the public calls: what is accepted, before anything is sent.
+
+Each function returns what it was given, or raises an `InvalidInput` subclass that names the
+argument and says what to do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypedDict, cast
+
+import msgspec
+
+from discfg_core import values
+from discfg_core.engine import (
+    MAX_ACTOR_BYTES,
+    MAX_CLOCK_SKEW_SECONDS,
+    MAX_COMMIT_ID_BYTES,
+    MAX_MESSAGE_BYTES,
+    Guarantee,
+    KeyCondition,
+    Transaction,
+)
+from discfg_core.errors import InvalidOption, InvalidValue, TextTooLong
+from discfg_core.keys import normalize_key
+
+DEFAULT_TIMEOUT_SECONDS = 30.0
+# Some client libraries count a time-out in milliseconds of 32 bits.
+MAX_TIMEOUT_SECONDS = 86_400.0
+
+_PLAIN_NUMBERS = (float, int)
+_PAIRS_HINT = "give a mapping, or pairs of key and data"
+
+
+class CommitOptions(TypedDict, total=False):
+    """What every write takes besides its own arguments."""
+
+    if_config_revision: int | None
+    """The config's revision before the commit, else `ConditionFailed`."""
+    commit_id: str | None
+    """The caller's own id, 1 to 256 bytes; makes a repetition safe."""
+    message: str
+    """Why, at most 4 KiB."""
+    actor: str | None
+    """Who, at most 256 bytes; the store's where left out."""
+    timeout: float | None
+    """Seconds the call may take; the store's where left out."""
+
+
+class Defaults(msgspec.Struct, frozen=True):
+    """What `connect` was told, for every call that does not say otherwise.
+
+    Attributes:
+        actor: Who writes.
+        max_staleness: Seconds a read may be behind; ``None`` is linearizable.
+        timeout: Seconds a call may take.
+        max_clock_skew: Seconds this clock may lie behind a config's last commit.
+    """
+
+    actor: str = ""
+    max_staleness: float | None = None
+    timeout: float = DEFAULT_TIMEOUT_SECONDS
+    max_clock_skew: float | None = MAX_CLOCK_SKEW_SECONDS
+
+    def check(self) -> Defaults:
+        """Itself, its parts checked.
+
+        Raises:
+            InvalidOption: A number is out of range, or of another type.
+            TextTooLong: The actor exceeds 256 bytes.
+        """
+        check_text("actor", self.actor, MAX_ACTOR_BYTES)
+        check_staleness(self.max_staleness)
+        check_timeout(self.timeout)
+        skew = self.max_clock_skew
+        if skew is not None and not (_is_number(skew) and 0 <= skew < math.inf):
+            raise InvalidOption(
+                f"max_clock_skew is {skew!r}", hint="give seconds from 0, or None for any skew"
+            )
+        return self
+
+
+def check_timeout(timeout: float) -> float:
+    """Seconds above 0, up to a day; else `InvalidOption`."""
+    if not (_is_number(timeout) and 0 < timeout <= MAX_TIMEOUT_SECONDS):
+        raise InvalidOption(
+            f"timeout is {timeout!r}", hint="give seconds above 0, at most 86,400 (a day)"
+        )
+    return timeout
+
+
+def seconds(defaults: Defaults, timeout: float | None) -> float:
+    """The time-out of a call: its own, checked, or the default."""
+    return defaults.timeout if timeout is None else check_timeout(timeout)
+
+
+def check_staleness(max_staleness: float | None) -> float | None:
+    """Seconds from 0, infinity included, or ``None``; else `InvalidOption`."""
+    # A comparison with NaN is false.
+    if max_staleness is not None and not (_is_number(max_staleness) and max_staleness >= 0):
+        raise InvalidOption(
+            f"max_staleness is {max_staleness!r}",
+            hint="give seconds from 0, or None to read the latest",
+        )
+    return max_staleness
+
+
+def check_number(name: str, number: int | None, *, least: int, hint: str) -> int | None:
+    """A whole number from `least`, or ``None``; else `InvalidOption`."""
+    # True == 1, which would make if_version=True hold by accident.
+    if number is not None and (
+        isinstance(number, bool) or not isinstance(number, int) or number < least
+    ):
+        raise InvalidOption(f"{name} is {number!r}", hint=hint)
+    return number
+
+
+def check_text(name: str, text: str, most: int) -> str:
+    """Text of at most `most` bytes in UTF-8; else `InvalidOption` or `TextTooLong`."""
+    if not isinstance(text, str):
+        raise InvalidOption(f"{name} is a {type(text).__name__}", hint="give text")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidOption(f"{name} has no UTF-8 form: {error.reason}", hint="give text") from None
+    if size > most:
+        raise TextTooLong(f"{name} has {size:,} bytes; at most {most:,} are kept")
+    return text
+
+
+def check_commit_id(commit_id: str) -> str:
+    """A commit id of 1 to 256 bytes; else `InvalidOption` or `TextTooLong`."""
+    check_text("commit_id", commit_id, MAX_COMMIT_ID_BYTES)
+    if not commit_id:
+        raise InvalidOption("commit_id is empty", hint="make one with Config.new_commit_id()")
+    return commit_id
+
+
+def guarantees(require: Iterable[Guarantee | str]) -> frozenset[Guarantee]:
+    """The guarantees demanded; `InvalidOption` for what is none."""
+    try:
+        wanted = [require] if isinstance(require, str) else list(require)
+        return frozenset(Guarantee(each) for each in wanted)
+    except (TypeError, ValueError) as error:
+        raise InvalidOption(
+            f"require is {require!r}",
+            hint="give a set of " + ", ".join(f"Guarantee.{each.name}" for each in Guarantee),
+        ) from error
+
+
+def encode(data: Any, content_type: str | None) -> tuple[bytes, str]:
+    """The stored form, as `values.encode` gives it; a type that is no text is `InvalidValue`."""
+    if content_type is not None and not isinstance(content_type, str):
+        raise InvalidValue(f"content_type is a {type(content_type).__name__}", hint="give text")
+    return values.encode(data, content_type)
+
+
+def settings(given: Mapping[str, Any] | str | bytes | None) -> dict[str, Any]:
+    """A config's settings, empty for ``None``; else `InvalidSettings` for what is no JSON object."""
+    if given is None:
+        return {}
+    return values.settings_from(dict(given) if isinstance(given, Mapping) else given)
+
+
+def split_keys(given: dict[str, Any]) -> tuple[CommitOptions, dict[str, Any]]:
+    """The keyword arguments that are options, and the others."""
+    known = CommitOptions.__annotations__.keys()
+    options = {name: given[name] for name in known & given.keys()}
+    keys = {name: data for name, data in given.items() if name not in known}
+    return cast("CommitOptions", options), keys
+
+
+def pairs(given: Any) -> Iterator[tuple[str, Any]]:
+    """The keys and data of what a dict's `update` takes; `InvalidOption` for anything else."""
+    if hasattr(given, "keys"):
+        for key in given.keys():  # noqa: SIM118 - all that is known of it are keys and items
+            yield key, given[key]
+        return
+    if not isinstance(given, Iterable):
+        raise InvalidOption(f"update cannot take a {type(given).__name__}", hint=_PAIRS_HINT)
+    for pair in given:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise InvalidOption("update met what is not a pair of key and data", hint=_PAIRS_HINT)
+        yield pair[0], pair[1]
+
+
+def key_condition(
+    key: str,
+    *,
+    version: int | None,
+    revision: int | None,
+    absent: bool,
+    value: Any,
+    content_type: str | None = None,
+) -> KeyCondition | None:
+    """The condition that the ``if_*`` arguments of a write say; ``None`` where they say none.
+
+    Raises:
+        InvalidKey: A bad key.
+        InvalidOption: A version or revision below 1, or absence along with anything else.
+        InvalidValue, ValueTooLarge: The value has no stored form.
+    """
+    if version is None and revision is None and absent is False and value is None:
+        return None
+    if not isinstance(absent, bool):
+        raise InvalidOption(f"if_absent is {absent!r}", hint="give True or False")
+    if absent and not (version is None and revision is None and value is None):
+        raise InvalidOption(
+            "if_absent excludes if_version, if_revision and if_value", hint="give one of them"
+        )
+    hint = "give one that a node showed, from 1; if_absent=True is for a key that must be absent"
+    return KeyCondition(
+        normalize_key(key),
+        version=check_number("if_version", version, least=1, hint=hint),
+        revision=check_number("if_revision", revision, least=1, hint=hint),
+        absent=absent,
+        value=None if value is None else encode(value, content_type)[0],
+    )
+
+
+def how_to_commit(defaults: Defaults, options: CommitOptions) -> Transaction:
+    """A `Transaction` without ops that says how to commit.
+
+    Raises:
+        InvalidOption: One is unknown, a revision below 0, a commit id empty.
+        TextTooLong: A message over 4 KiB, an actor or commit id over 256 bytes.
+    """
+    for name in options:
+        if name not in CommitOptions.__annotations__:
+            raise InvalidOption(
+                f"there is no argument {name!r}",
+                hint=f"besides its own this call takes {', '.join(CommitOptions.__annotations__)}",
+            )
+    actor, commit_id = options.get("actor"), options.get("commit_id")
+    return Transaction(
+        actor=defaults.actor if actor is None else check_text("actor", actor, MAX_ACTOR_BYTES),
+        message=check_text("message", options.get("message", ""), MAX_MESSAGE_BYTES),
+        commit_id=None if commit_id is None else check_commit_id(commit_id),
+        if_config_revision=check_number(
+            "if_config_revision",
+            options.get("if_config_revision"),
+            least=0,
+            hint="give a config's revision, from 0",
+        ),
+        max_clock_skew=defaults.max_clock_skew,
+    )
+
+
+def _is_number(value: object) -> bool:
+    # The second half costs more than a cached read may.
+    return type(value) in _PLAIN_NUMBERS or (
+        isinstance(value, int | float) and not isinstance(value, bool)
+    )

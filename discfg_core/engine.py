@@ -1,0 +1,426 @@
+"""The contract between discfg and an engine: versioned configs, on whatever store.
+
+`Store` and `Config` (what applications hold) are written against `StorageEngine` and nothing
+else. `discfg_core.versioned.VersionedEngine` implements it once over any
+`discfg_core.substrate.Substrate`; that is the ordinary way to add a store. An engine that
+implements it by itself passes the same suite, `discfg_core.testing`.
+
+What holds for every method:
+
+* **Thread-safety.** Any method, from any number of threads, at any time.
+* **Deadline.** The call ends by it. `Timeout` says that surely nothing happened;
+  `OutcomeUnknown` that nobody can tell, and names the commit id to ask about.
+* **Linearizable.** A read that begins after a write was acknowledged sees it, from whatever
+  client; only `max_staleness` loosens that.
+* **Identity.** A `ConfigHandle` is pinned to the incarnation it is first answered from. Once
+  that one is gone every method raises `ConfigReplaced` (another one took its name) or
+  `ConfigNotFound` (none did), and does nothing.
+* **Input** is judged before anything is sent: `InvalidInput` subclasses leave no trace.
+* **Errors** are `DiscfgError` subclasses, the store's own chained as the cause. Any method may
+  raise `StoreError` subclasses, `Timeout` and `Closed`, besides those it lists.
+* **Units.** Sizes in bytes, times in UTC nanoseconds, durations in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any, Protocol, runtime_checkable
+
+import msgspec
+
+from discfg_core.clock import Deadline
+from discfg_core.errors import ConfigReplaced
+from discfg_core.model import Change, Commit, ConfigInfo, Node
+
+MAX_COMMIT_KEYS = 100_000
+MAX_MESSAGE_BYTES = 4096
+MAX_ACTOR_BYTES = 256
+MAX_COMMIT_ID_BYTES = 256
+MAX_CLOCK_SKEW_SECONDS = 60.0
+
+
+class Guarantee(StrEnum):
+    """What differs between engines; a caller demands it with ``connect(require=...)``."""
+
+    DURABLE = "durable"
+    """An acknowledged commit survives the death of the process."""
+    SHARED = "shared"
+    """Other processes see the same configs."""
+    DISTRIBUTED = "distributed"
+    """Other machines do."""
+    PUSH_WATCH = "push_watch"
+    """The store announces a change by itself; nobody polls."""
+
+
+class ConfigHandle:
+    """A config as one caller knows it: its name, and the incarnation it was first seen in."""
+
+    __slots__ = ("incarnation", "name")
+
+    def __init__(self, name: str, incarnation: str | None = None) -> None:
+        self.name = name
+        self.incarnation = incarnation
+
+    def pin(self, incarnation: str) -> None:
+        """Stay with this incarnation from now on; engines call it with what they found.
+
+        Raises:
+            ConfigReplaced: The handle belongs to another one.
+        """
+        if self.incarnation is None:
+            self.incarnation = incarnation
+        elif self.incarnation != incarnation:
+            raise ConfigReplaced(
+                f"config {self.name!r} was deleted and created anew", config=self.name
+            )
+
+
+# --- what a commit is asked to do ---------------------------------------------------------
+
+
+class Put(msgspec.Struct, frozen=True):
+    """Write a key: created at version 1, or its version counted up, equal bytes or not."""
+
+    key: str
+    value: bytes
+    content_type: str
+
+
+class Remove(msgspec.Struct, frozen=True):
+    """Remove a key. An absent one is `KeyNotFound`, unless `missing_ok`."""
+
+    key: str
+    missing_ok: bool = False
+
+
+class RemovePrefix(msgspec.Struct, frozen=True):
+    """Remove the prefix itself and every key below it; whole segments; none is fine too."""
+
+    prefix: str
+
+
+class KeyCondition(msgspec.Struct, frozen=True):
+    """What a key must be **before** the commit; each field that is given must hold.
+
+    An absent key fulfils `absent` alone. `value` compares the stored bytes.
+    """
+
+    key: str
+    version: int | None = None
+    revision: int | None = None
+    absent: bool = False
+    value: bytes | None = None
+
+
+class PrefixCondition(msgspec.Struct, frozen=True):
+    """The keys under a prefix and their revisions must be what `View.fingerprint` gave."""
+
+    prefix: str
+    fingerprint: bytes
+
+
+class Transaction(msgspec.Struct, frozen=True):
+    """One commit, as it is asked for.
+
+    Attributes:
+        ops: Carried out in order, each on what the one before left.
+        conditions: Judged before the first of them, on what the last commit left.
+        if_config_revision: The revision the config must have before the commit.
+        settings: New settings, replacing the whole of the old; ``None`` leaves them.
+        actor: Who, at most 256 bytes.
+        message: Why, at most 4 KiB.
+        commit_id: The caller's own id, at most 256 bytes; makes a repetition safe.
+        max_clock_skew: Seconds this clock may lie behind the last commit; ``None``: any.
+    """
+
+    ops: tuple[Put | Remove | RemovePrefix, ...] = ()
+    conditions: tuple[KeyCondition | PrefixCondition, ...] = ()
+    if_config_revision: int | None = None
+    settings: Mapping[str, Any] | None = None
+    actor: str = ""
+    message: str = ""
+    commit_id: str | None = None
+    max_clock_skew: float | None = MAX_CLOCK_SKEW_SECONDS
+
+
+# --- what an engine answers -----------------------------------------------------------------
+
+
+class View(Protocol):
+    """A config at one revision; immutable, and usable after later commits."""
+
+    @property
+    def revision(self) -> int:
+        """The revision all of it is of."""
+
+    @property
+    def incarnation(self) -> str:
+        """The incarnation all of it is of."""
+
+    def get(self, key: str) -> Node | None:
+        """The node; ``None`` for an absent key. Raises `InvalidKey`."""
+
+    def list(self, prefix: str = "/", *, after: str | None = None) -> Iterator[Node]:
+        """The nodes of the prefix and below it, whole segments, sorted by key.
+
+        Args:
+            prefix: Where; ``/`` is everything.
+            after: Begin behind this key.
+
+        Raises:
+            InvalidKey: A bad prefix or key.
+        """
+
+    def fingerprint(self, prefix: str) -> bytes:
+        """What `PrefixCondition` compares. Raises `InvalidKey`."""
+
+
+class HistoryPage(msgspec.Struct, frozen=True):
+    """A part of the history, newest first; `before` continues it, ``None`` at its end."""
+
+    commits: tuple[Commit, ...]
+    before: int | None
+
+
+class CheckReport(msgspec.Struct, frozen=True):
+    """What a check of one config found.
+
+    Attributes:
+        config: Its name.
+        problems: One sentence each; none for a sound config.
+        commits: Replayed.
+        keys: Compared with what the replay gave.
+        blobs: In the store for this config.
+        orphans: Of those, referred to by nothing. Harmless: left by lost races and deaths.
+        orphan_bytes: Their size.
+    """
+
+    config: str
+    problems: tuple[str, ...]
+    commits: int = 0
+    keys: int = 0
+    blobs: int = 0
+    orphans: int = 0
+    orphan_bytes: int = 0
+
+
+@runtime_checkable
+class StorageEngine(Protocol):
+    """Versioned configs in one store. What holds for all methods is said in the module."""
+
+    @property
+    def scheme(self) -> str:
+        """The URL scheme, for errors and `ConfigInfo.engine`."""
+
+    @property
+    def guarantees(self) -> frozenset[Guarantee]:
+        """Those it gives; a demand for another fails when the store is opened."""
+
+    # --- configs ---
+
+    def create_config(
+        self, name: str, settings: Mapping[str, Any], *, deadline: Deadline
+    ) -> ConfigInfo:
+        """Exactly one of concurrent callers creates it, at revision 0, usable at once.
+
+        Not idempotent. A config deleted before may be created anew: a fresh incarnation
+        that shares nothing with the old one, which can no longer be undeleted.
+
+        Raises:
+            ConfigExists: It is there.
+            InvalidName, InvalidSettings: Bad input.
+            OutcomeUnknown: Nobody can tell; repeat it, and take `ConfigExists` for done.
+        """
+
+    def describe_config(self, handle: ConfigHandle, *, deadline: Deadline) -> ConfigInfo:
+        """The config's latest description; linearizable.
+
+        Raises:
+            ConfigNotFound, ConfigReplaced, InvalidName: See the module.
+        """
+
+    def delete_config(
+        self, handle: ConfigHandle, *, actor: str = "", message: str = "", deadline: Deadline
+    ) -> ConfigInfo:
+        """Atomic: from then on every client finds the config absent.
+
+        Returns:
+            Its last description. Not idempotent: the second time is `ConfigNotFound`.
+
+        Raises:
+            ConfigNotFound, ConfigReplaced, InvalidName, TextTooLong: See the module.
+            OutcomeUnknown: Nobody can tell; repeat it, and take `ConfigNotFound` for done.
+        """
+
+    def undelete_config(self, name: str, *, deadline: Deadline) -> ConfigInfo:
+        """Bring back a deleted config, the same incarnation with its whole history.
+
+        Works until the name is created anew or the store drops the config's resource.
+
+        Raises:
+            ConfigExists: It is there.
+            ConfigNotFound: There is nothing to bring back.
+            InvalidName: Bad input.
+            OutcomeUnknown: Nobody can tell; repeat it.
+        """
+
+    def list_configs(self, *, deadline: Deadline) -> list[str]:
+        """The names of all configs, sorted; deleted ones are left out.
+
+        Not atomic: a config created or deleted meanwhile may be in it or not.
+        """
+
+    # --- reading ---
+
+    def get(
+        self,
+        handle: ConfigHandle,
+        key: str,
+        *,
+        max_staleness: float | None = None,
+        deadline: Deadline,
+    ) -> Node:
+        """One key, its value at hand.
+
+        Args:
+            handle: The config.
+            key: In any accepted spelling.
+            max_staleness: Seconds the answer may be behind; ``None`` is linearizable.
+            deadline: The end of it.
+
+        Raises:
+            KeyNotFound: It is absent.
+            ConfigNotFound, ConfigReplaced, InvalidName, InvalidKey: See the module.
+        """
+
+    def view(
+        self,
+        handle: ConfigHandle,
+        *,
+        max_staleness: float | None = None,
+        deadline: Deadline,
+    ) -> View:
+        """The whole config at one revision, arguments as for `get`; listing is done here.
+
+        Raises:
+            ConfigNotFound, ConfigReplaced, InvalidName: See the module.
+        """
+
+    def history(
+        self,
+        handle: ConfigHandle,
+        *,
+        prefix: str = "/",
+        before: int | None = None,
+        limit: int = 100,
+        deadline: Deadline,
+    ) -> HistoryPage:
+        """Commits newest first, each whole, with previous nodes.
+
+        Args:
+            handle: The config.
+            prefix: Only commits that changed the prefix itself or a key below it.
+            before: Only those of a lower revision than this.
+            limit: At most so many, from 1.
+            deadline: The end of it.
+
+        Raises:
+            InvalidOption: `limit` or `before` is out of range.
+            ConfigNotFound, ConfigReplaced, InvalidName, InvalidKey: See the module.
+        """
+
+    def outcome(self, handle: ConfigHandle, commit_id: str, *, deadline: Deadline) -> Commit | None:
+        """What became of a commit id, for good.
+
+        Returns:
+            The commit; ``None`` if it did not happen and, for an attempt made before this
+            call, never will.
+
+        Raises:
+            CommitIdExpired: The id is too old to tell.
+            ConfigNotFound, ConfigReplaced, InvalidName, TextTooLong: See the module.
+        """
+
+    # --- writing ---
+
+    def set(
+        self,
+        handle: ConfigHandle,
+        key: str,
+        value: bytes,
+        content_type: str,
+        *,
+        condition: KeyCondition | None = None,
+        options: Transaction | None = None,
+        deadline: Deadline,
+    ) -> Change:
+        """A commit of one `Put`; all that `commit` says holds.
+
+        Args:
+            handle: The config.
+            key: In any accepted spelling.
+            value: The bytes.
+            content_type: Theirs.
+            condition: On this key.
+            options: A `Transaction` without ops, for the rest of its fields.
+            deadline: The end of it.
+
+        Returns:
+            The change: the node written and the very node it replaced.
+
+        Raises:
+            ConditionFailed, OutcomeUnknown, ClockSkew, and the rest of `commit`.
+        """
+
+    def delete(
+        self,
+        handle: ConfigHandle,
+        key: str,
+        *,
+        condition: KeyCondition | None = None,
+        options: Transaction | None = None,
+        deadline: Deadline,
+    ) -> Change:
+        """A commit of one `Remove`; arguments and the rest as for `set`.
+
+        Returns:
+            The change; its node has the version + 1 and no value.
+
+        Raises:
+            KeyNotFound: It is absent, and no condition was given that says so first.
+            ConditionFailed, OutcomeUnknown, ClockSkew, and the rest of `commit`.
+        """
+
+    def commit(
+        self, handle: ConfigHandle, transaction: Transaction, *, deadline: Deadline
+    ) -> Commit | None:
+        """Atomic, durable, exactly once: one commit at one revision, or nothing at all.
+
+        Returns:
+            The commit; ``None`` where the transaction has no effect, which makes none. With
+            a `commit_id` that was committed before: that commit, nothing written.
+
+        Raises:
+            ConditionFailed: A condition does not hold; carries the node that stands there.
+            KeyNotFound: A `Remove` of an absent key.
+            CommitIdReused, CommitIdExpired: See the classes; the id is the actor's own.
+            ClockSkew: This clock is too far behind.
+            InvalidKey, InvalidSettings, InvalidValue, ValueTooLarge, CommitTooLarge,
+            TextTooLong, InvalidOption: Bad input.
+            ConfigNotFound, ConfigReplaced, InvalidName: See the module.
+            OutcomeUnknown: Nobody can tell; carries the commit id.
+        """
+
+    # --- the rest ---
+
+    def check(self, name: str, *, deadline: Deadline) -> CheckReport:
+        """Read all of a config, deleted or not, and compare its parts; changes nothing.
+
+        Raises:
+            ConfigNotFound: There is nothing of this name.
+            InvalidName: Bad input.
+        """
+
+    def close(self) -> None:
+        """Release everything; idempotent. Later calls of other methods raise `Closed`."""

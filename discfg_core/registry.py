@@ -1,0 +1,207 @@
+"""From a URL's scheme to an engine: the only module that knows how plugins are found.
+
+An engine is an entry point of the group ``discfg.engines``. Its name is the URL scheme; it
+gives a callable that takes a `StoreURL` and returns a `StorageEngine`. The embedded engines
+come through the same door as everybody else's.
+
+Three habits of stevedore shape this module. Its list of entry points comes from a cache on
+disk that rounds file times to about two minutes, drops the distribution, and folds equal
+entries of two distributions into one: so it is given the interpreter's own list. It reports
+a name that is missing, or there twice, only after loading and logging: so both are settled
+before it is asked. It takes a falsy instance for none: so it hands over the callable alone.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Collection
+from functools import cache
+from typing import TypeAlias
+
+import msgspec
+from stevedore.driver import DriverManager
+
+from discfg_core.engine import Guarantee, StorageEngine
+from discfg_core.errors import (
+    DiscfgError,
+    DuplicateEngine,
+    EngineLoadFailed,
+    EngineNotInstalled,
+    GuaranteeNotMet,
+    UnknownEngine,
+)
+from discfg_core.urls import StoreURL
+
+GROUP = "discfg.engines"
+
+EngineFactory: TypeAlias = Callable[[StoreURL], StorageEngine]
+
+# What brings each of our own engines.
+_OURS = {
+    "memory": "discfg",
+    "sqlite": "discfg",
+    "etcd": "discfg[etcd]",
+    "s3": "discfg[s3]",
+    "dynamodb": "discfg[dynamodb]",
+    "rethinkdb": "discfg[rethinkdb]",
+}
+
+
+class InstalledEngine(msgspec.Struct, frozen=True, order=True):
+    """An engine that is installed, working or not."""
+
+    scheme: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version}"
+
+
+def open_engine(url: StoreURL, require: Collection[Guarantee] = frozenset()) -> StorageEngine:
+    """The engine for a URL; it gives every guarantee required. The caller closes it.
+
+    Only the engine of this scheme is imported.
+
+    Args:
+        url: The store's.
+        require: What the engine must give.
+
+    Raises:
+        UnknownEngine: No installed engine has this scheme; the hint lists those there are.
+        EngineNotInstalled: It is one of discfg's own; the hint is the line that installs it.
+        DuplicateEngine: Several distributions claim the scheme; all are named.
+        EngineLoadFailed: It cannot be imported or started, or what it gives is no engine.
+        GuaranteeNotMet: Names what is missing and what there is; the engine was closed.
+        DiscfgError: What the engine itself says of the URL or the store.
+    """
+    try:
+        engine: object = _factory(url.scheme)(url)
+        fits = isinstance(engine, StorageEngine) and not isinstance(engine, type)
+    except DiscfgError as error:
+        error.locate(engine=url.scheme)
+        raise
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+        raise _not_started(url, error) from _harmless(url, error)
+    if not fits or not isinstance(engine, StorageEngine):
+        raise EngineLoadFailed(
+            f"the engine for {url.scheme}:// gave a {type(engine).__name__}, no StorageEngine",
+            engine=url.scheme,
+            hint=_whose_fault(url.scheme),
+        )
+    missing = frozenset(require) - engine.guarantees
+    if missing:
+        _refuse(engine, url.scheme, missing)
+    return engine
+
+
+def installed() -> tuple[InstalledEngine, ...]:
+    """The engines that are installed, sorted by scheme; none of them is imported.
+
+    Raises:
+        EngineLoadFailed: The installed distributions cannot be listed.
+    """
+    return tuple(sorted(map(_describe, _entry_points())))
+
+
+def _refuse(engine: StorageEngine, scheme: str, missing: Collection[Guarantee]) -> None:
+    given = ", ".join(sorted(engine.guarantees)) or "none of them"
+    refusal = GuaranteeNotMet(
+        f"{scheme}:// does not give {', '.join(sorted(missing))}; it gives {given}",
+        engine=scheme,
+    )
+    try:
+        engine.close()
+    except Exception as error:
+        raise refusal from error
+    raise refusal
+
+
+# Remembered when it succeeds only: what is installed meanwhile is found.
+@cache
+def _factory(scheme: str) -> EngineFactory:
+    claims = [point for point in _entry_points() if point.name.lower() == scheme]
+    if not claims:
+        raise _unknown(scheme)
+    if len(claims) > 1:
+        named = " and ".join(sorted(str(_describe(point)) for point in claims))
+        raise DuplicateEngine(f"{scheme}:// is claimed by {named}", engine=scheme)
+    try:
+        factory = _Loader(GROUP, claims[0].name).driver
+    except Exception as error:
+        raise EngineLoadFailed(
+            f"the engine for {scheme}:// ({_describe(claims[0])}) cannot be imported: "
+            f"{type(error).__name__}: {error}",
+            engine=scheme,
+            hint=_whose_fault(scheme),
+        ) from error
+    if not callable(factory):
+        raise EngineLoadFailed(
+            f"the entry point for {scheme}:// ({_describe(claims[0])}) is a "
+            f"{type(factory).__name__}, nothing that can be called",
+            engine=scheme,
+            hint=_whose_fault(scheme),
+        )
+    return factory
+
+
+class _Loader(DriverManager):  # type: ignore[type-arg] # its older releases take no argument
+    def list_entry_points(self) -> list[importlib.metadata.EntryPoint]:
+        return _entry_points()
+
+
+def _entry_points() -> list[importlib.metadata.EntryPoint]:
+    try:
+        return list(importlib.metadata.entry_points(group=GROUP))
+    except (ValueError, OSError) as error:
+        raise EngineLoadFailed(
+            f"the installed distributions cannot be listed: {error}",
+            hint="one of them has a damaged entry_points.txt; reinstall it",
+        ) from error
+
+
+def _describe(point: importlib.metadata.EntryPoint) -> InstalledEngine:
+    # A damaged distribution may lack either.
+    name = point.dist and point.dist.metadata["Name"]
+    version = point.dist and point.dist.metadata["Version"]
+    return InstalledEngine(point.name.lower(), name or "unknown", version or "unknown")
+
+
+def _unknown(scheme: str) -> UnknownEngine:
+    if scheme in _OURS:
+        return EngineNotInstalled(
+            f"the engine for {scheme}:// is not installed",
+            engine=scheme,
+            hint=f'pip install "{_OURS[scheme]}"',
+        )
+    schemes = ", ".join(sorted({engine.scheme for engine in installed()})) or "none"
+    return UnknownEngine(
+        f"no engine for {scheme}:// is installed",
+        engine=scheme,
+        hint=f"the schemes installed here: {schemes}",
+    )
+
+
+def _whose_fault(scheme: str) -> str:
+    if scheme in _OURS:
+        return f'pip install --force-reinstall "{_OURS[scheme]}"'
+    return "reinstall its distribution, or tell its authors"
+
+
+def _not_started(url: StoreURL, error: Exception) -> EngineLoadFailed:
+    return EngineLoadFailed(
+        f"the engine for {url.scheme}:// cannot be started: "
+        f"{type(error).__name__}: {url.scrub(str(error))}",
+        engine=url.scheme,
+        hint=_whose_fault(url.scheme),
+    )
+
+
+def _harmless(url: StoreURL, error: Exception) -> Exception | None:
+    """The cause to chain: none where a traceback of it would show a secret."""
+    linked: BaseException | None = error
+    while linked is not None:
+        if url.scrub(str(linked)) != str(linked):
+            return None
+        linked = linked.__cause__ or linked.__context__
+    return error

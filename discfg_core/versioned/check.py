@@ -1,0 +1,148 @@
+"""Reading all of a config and comparing its parts; changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from discfg_core.clock import Deadline
+from discfg_core.engine import CheckReport
+from discfg_core.errors import Corrupt, DiscfgError
+from discfg_core.model import LargeValue, Node
+from discfg_core.versioned.format import (
+    BlobRef,
+    HistoryRef,
+    decode_index,
+    decode_record,
+)
+from discfg_core.versioned.history import Resolved
+from discfg_core.versioned.replay import effect
+from discfg_core.versioned.session import Session
+from discfg_core.versioned.snapshot import Snapshot, not_found
+from discfg_core.versioned.state import State
+
+_SHOWN_PROBLEMS = 50
+
+
+def check(session: Session, deadline: Deadline) -> CheckReport:
+    """What `StorageEngine.check` says."""
+    # Listed before the head is read: a blob that is listed and not reached is an orphan, or
+    # its writer's swap came between the two; one that is reached was written before the head.
+    listed = {
+        info.blob: info.size
+        for info in session.substrate.list_blobs(session.name, deadline=deadline)
+    }
+    try:
+        snapshot = session.fresh(deadline).snapshot
+    except Corrupt as error:
+        return CheckReport(session.name, (error.message,), blobs=len(listed))
+    if snapshot is None:
+        raise not_found(session.name)
+    inspection = _Inspection(snapshot, deadline)
+    inspection.run()
+    reached = {snapshot.blobs.name(ref) for ref in inspection.reached}
+    problems = inspection.problems
+    if len(problems) > _SHOWN_PROBLEMS:
+        more = f"and {len(problems) - _SHOWN_PROBLEMS:,} more"
+        problems = [*problems[:_SHOWN_PROBLEMS], more]
+    orphans = [size for blob, size in listed.items() if blob not in reached]
+    return CheckReport(
+        session.name,
+        tuple(problems),
+        commits=inspection.commits,
+        keys=len(snapshot.state),
+        blobs=len(listed),
+        orphans=len(orphans),
+        orphan_bytes=sum(orphans),
+    )
+
+
+class _Inspection:
+    def __init__(self, snapshot: Snapshot, deadline: Deadline) -> None:
+        self._snapshot = snapshot
+        self._deadline = deadline
+        self.problems: list[str] = []
+        self.reached: set[BlobRef] = set()
+        self.commits = 0
+
+    def run(self) -> None:
+        head = self._snapshot.head
+        try:
+            for ref in self._structure():
+                self._reach(ref)
+            state = self._replay()
+        except DiscfgError as error:
+            self.problems.append(error.message)
+            return
+        self._compare(state)
+        if len(state) != head.keys:
+            self.problems.append(f"the head counts {head.keys} keys, there are {len(state)}")
+        size = sum(len(node.key.encode()) + node.size for node in state.scan())
+        if size != head.size:
+            self.problems.append(f"the head counts {head.size} bytes, there are {size}")
+
+    def _structure(self) -> Iterator[BlobRef]:
+        head = self._snapshot.head
+        if isinstance(head.state.body, BlobRef):
+            yield head.state.body
+        for item in head.tail:
+            if isinstance(item.body, BlobRef):
+                yield item.body
+        for depth, level in enumerate(head.history):
+            yield from self._below(level, depth)
+
+    def _below(self, refs: list[HistoryRef], depth: int) -> Iterator[BlobRef]:
+        for ref in refs:
+            yield ref.blob
+            if depth > 0:
+                data = self._snapshot.blobs.fetch([ref.blob], self._deadline)[0]
+                yield from self._below(decode_index(data), depth - 1)
+
+    def _reach(self, ref: BlobRef) -> None:
+        if ref not in self.reached:
+            self.reached.add(ref)
+            try:
+                self._snapshot.blobs.fetch([ref], self._deadline)
+            except Corrupt as error:
+                self.problems.append(error.message)
+
+    def _replay(self) -> State:
+        state, revision, stamp = State(), 0, self._snapshot.head.created
+        for resolved in self._snapshot.commits_after(0, self._deadline):
+            commit = resolved.commit
+            self.commits += 1
+            if commit.revision != revision + 1:
+                self.problems.append(f"revision {revision} is followed by {commit.revision}")
+            if commit.time_ns <= stamp:
+                self.problems.append(f"revision {commit.revision} is no later than the one before")
+            for change in commit.changes:
+                if state.get(change.key) != change.prev_node:
+                    self.problems.append(
+                        f"revision {commit.revision} did not replace what {change.key} was"
+                    )
+                self._reach_value(change.node)
+            self._reach_payload(resolved)
+            state = state.updated(effect(commit.changes))
+            revision, stamp = commit.revision, commit.time_ns
+        if revision != self._snapshot.revision:
+            self.problems.append(
+                f"the history ends at revision {revision}, "
+                f"the head says {self._snapshot.revision}"
+            )
+        return state
+
+    def _reach_value(self, node: Node) -> None:
+        if isinstance(node.content, LargeValue) and isinstance(node.content.same, BlobRef):
+            self._reach(node.content.same)
+
+    def _reach_payload(self, resolved: Resolved) -> None:
+        payload = decode_record(resolved.raw).payload
+        if payload is not None:
+            self._reach(payload)
+
+    def _compare(self, replayed: State) -> None:
+        stored = {node.key: node for node in self._snapshot.state.scan()}
+        for node in replayed.scan():
+            if stored.pop(node.key, None) != node:
+                self.problems.append(f"the state of {node.key} is not what its history gives")
+        for key in stored:
+            self.problems.append(f"key {key} is in the state, and its history does not give it")

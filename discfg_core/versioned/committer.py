@@ -1,0 +1,132 @@
+"""Group commit: one thread of this process swaps on behalf of all that wait."""
+
+from __future__ import annotations
+
+from discfg_core.clock import Deadline
+from discfg_core.engine import ConfigHandle
+from discfg_core.errors import DiscfgError
+from discfg_core.model import Commit
+from discfg_core.versioned.blobs import make_ref
+from discfg_core.versioned.fold import Due, encode_state
+from discfg_core.versioned.format import BlobRef, StateRef
+from discfg_core.versioned.ids import Ids
+from discfg_core.versioned.lead import Doubt, Lead, Leftover, late, unknown
+from discfg_core.versioned.pace import Pace
+from discfg_core.versioned.plan import Ask, Fold, Work, Write
+from discfg_core.versioned.prepare import Prepared
+from discfg_core.versioned.session import Session
+from discfg_core.versioned.settle import retried
+from discfg_core.versioned.turns import GaveUp, Ticket, Turns
+
+_BATCH_BYTES = 1024 * 1024
+_MAINTENANCE_SECONDS = 30.0
+
+
+class Committer:
+    """All writing of one config by one process; thread-safe."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._turns: Turns[Work] = Turns()
+        # What follows belongs to whoever leads.
+        self._ids = Ids()
+        self._pace = Pace()
+        self._doubt: Doubt | None = None
+
+    def write(self, handle: ConfigHandle, prepared: Prepared, deadline: Deadline) -> Commit | None:
+        """Commit a transaction; what `StorageEngine.commit` says holds."""
+        if prepared.laid:
+            confirmed = self._session.fresh(deadline)
+            snapshot = self._session.live(confirmed.snapshot, handle)
+            prepared.lay_down(
+                snapshot.head.generation,
+                lambda ref, data: self._lay_down(snapshot.incarnation, ref, data, deadline),
+            )
+        return self._submit(Write(handle, prepared), deadline)
+
+    def ask(self, handle: ConfigHandle, commit_id: str, deadline: Deadline) -> Commit | None:
+        """What became of a commit id; what `StorageEngine.outcome` says holds."""
+        return self._submit(Ask(handle, commit_id), deadline)
+
+    def _submit(self, work: Work, deadline: Deadline) -> Commit | None:
+        ticket = Ticket(work, deadline)
+        try:
+            if self._turns.enter(ticket):
+                self._lead(ticket)
+        except GaveUp as gave_up:
+            taken = gave_up.taken or work.in_doubt
+            raise (unknown(work) if taken else late(work)) from None
+        if work.place is not None:
+            work.handle.pin(work.place[0])
+        if work.error is not None:
+            raise work.error
+        return work.commit
+
+    def _lead(self, own: Ticket[Work]) -> None:
+        batch: list[Ticket[Work]] = [own]
+        lead: Lead | None = None
+        try:
+            session = self._session
+            interval = session.substrate.limits(session.name).min_swap_interval
+            self._pace.pause(interval, own.deadline)
+            batch = self._take()
+            lead = Lead(session, self._ids, self._pace, self._lay_down, own, self._doubt)
+            lead.serve(batch)
+        except BaseException as error:
+            # Interrupted, perhaps behind a request: nobody can tell those who wait any more.
+            for ticket in batch:
+                ticket.item.answer(unknown(ticket.item, error))
+            raise
+        finally:
+            if lead is not None:
+                self._doubt = lead.doubt
+            self._turns.give_back(ticket for ticket in batch if not ticket.item.answered)
+            self._turns.settle(ticket for ticket in batch if ticket.item.answered)
+            self._turns.hand_over()
+        for leftover in lead.leftovers:
+            self._clean_up(leftover)
+
+    def _take(self) -> list[Ticket[Work]]:
+        """A batch: all that wait, up to a size; the rest stays in the queue."""
+        waiting = self._turns.take()
+        weight = 0
+        for index, ticket in enumerate(waiting):
+            weight += ticket.item.weight
+            if weight > _BATCH_BYTES and index > 0:
+                self._turns.give_back(waiting[index:])
+                return waiting[:index]
+        return waiting
+
+    # --- after the acknowledgement ---
+
+    def _clean_up(self, leftover: Leftover) -> None:
+        """Delete what the new head no longer refers to, and store a state that is due.
+
+        No head to come refers to that garbage either: it descends from the new one. A failure
+        is no failure of the commit before it: garbage that stays is an orphan that `check`
+        counts, and a state that was not stored is due again at the next flush.
+        """
+        session = self._session
+        deadline = Deadline.after(_MAINTENANCE_SECONDS)
+        try:
+            if leftover.garbage:
+                session.substrate.delete_blobs(session.name, leftover.garbage, deadline=deadline)
+            if leftover.due is not None:
+                self._store_state(leftover.incarnation, leftover.due, deadline)
+        except DiscfgError:
+            return
+
+    def _store_state(self, incarnation: str, due: Due, deadline: Deadline) -> None:
+        data = encode_state(due.state)
+        ref = make_ref(data, due.generation)
+        self._lay_down(incarnation, ref, data, deadline)
+        handle = ConfigHandle(self._session.name, incarnation)
+        self._submit(Fold(handle, StateRef(due.revision, ref), due.debt), deadline)
+
+    def _lay_down(self, incarnation: str, ref: BlobRef, data: bytes, deadline: Deadline) -> None:
+        session = self._session
+        name = session.blobs_of(bytes.fromhex(incarnation)).name(ref)
+        retried(
+            lambda: session.substrate.put_blob(session.name, name, data, deadline=deadline),
+            deadline,
+        )

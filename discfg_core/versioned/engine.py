@@ -1,0 +1,316 @@
+"""`StorageEngine`, implemented once over any `Substrate`."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from discfg_core.clock import Deadline
+from discfg_core.engine import (
+    MAX_COMMIT_ID_BYTES,
+    CheckReport,
+    ConfigHandle,
+    Guarantee,
+    HistoryPage,
+    KeyCondition,
+    Put,
+    Remove,
+    Transaction,
+    View,
+)
+from discfg_core.errors import Closed, Corrupt, DiscfgError, InvalidOption, KeyNotFound
+from discfg_core.keys import check_name, normalize_key, normalize_prefix, under
+from discfg_core.model import Change, Commit, ConfigInfo, Node
+from discfg_core.substrate import Native, Substrate
+from discfg_core.versioned import lifecycle
+from discfg_core.versioned.check import check
+from discfg_core.versioned.committer import Committer
+from discfg_core.versioned.format import decode_head
+from discfg_core.versioned.prepare import Prepared, check_text
+from discfg_core.versioned.session import Session
+from discfg_core.versioned.settle import read, retried
+from discfg_core.versioned.snapshot import Snapshot
+
+_VALUE_TIMEOUT = 30.0
+
+_engines: weakref.WeakSet[VersionedEngine] = weakref.WeakSet()
+
+
+class VersionedEngine:
+    """Versioned configs over a register and blobs; every guarantee of `StorageEngine` holds.
+
+    The substrate belongs to the engine from now on, and is closed with it.
+    """
+
+    def __init__(self, substrate: Substrate) -> None:
+        self._substrate = substrate
+        self._closed = False
+        self._begin()
+        _engines.add(self)
+
+    def _begin(self) -> None:
+        # Guards the adding of sessions.
+        self._mutex = threading.Lock()
+        self._sessions: dict[str, tuple[Session, Committer]] = {}
+
+    def after_fork(self) -> None:
+        """In the child of a fork: forget locks, queues, caches and connections of the parent."""
+        self._begin()
+        self._substrate.after_fork()
+
+    @property
+    def scheme(self) -> str:
+        """The URL scheme."""
+        return self._substrate.scheme
+
+    @property
+    def guarantees(self) -> frozenset[Guarantee]:
+        """What the substrate promises."""
+        return self._substrate.guarantees
+
+    def __repr__(self) -> str:
+        return f"<VersionedEngine over {self.scheme}>"
+
+    def _at(self, name: str) -> tuple[Session, Committer]:
+        try:
+            found = self._sessions[name]
+        except (KeyError, TypeError):
+            check_name(name)
+            with self._mutex:
+                found = self._sessions.get(name) or self._open(name)
+        if self._closed:
+            raise Closed("this store is closed")
+        return found
+
+    def _open(self, name: str) -> tuple[Session, Committer]:
+        session = Session(self._substrate, name, _VALUE_TIMEOUT)
+        self._sessions[name] = found = (session, Committer(session))
+        return found
+
+    @contextmanager
+    def _locating(self, operation: str, config: str, key: str | None = None) -> Iterator[None]:
+        try:
+            yield
+        except DiscfgError as error:
+            error.locate(engine=self.scheme, operation=operation, config=config, key=key)
+            raise
+
+    # --- configs ---
+
+    def create_config(
+        self, name: str, settings: Mapping[str, Any], *, deadline: Deadline
+    ) -> ConfigInfo:
+        """See `StorageEngine.create_config`."""
+        with self._locating("create_config", name):
+            session, _ = self._at(name)
+            return self._info(session, lifecycle.create(session, settings, deadline), deadline)
+
+    def describe_config(self, handle: ConfigHandle, *, deadline: Deadline) -> ConfigInfo:
+        """See `StorageEngine.describe_config`."""
+        with self._locating("describe_config", handle.name):
+            session, _ = self._at(handle.name)
+            return self._info(session, session.view(handle, None, deadline), deadline)
+
+    def delete_config(
+        self, handle: ConfigHandle, *, actor: str = "", message: str = "", deadline: Deadline
+    ) -> ConfigInfo:
+        """See `StorageEngine.delete_config`."""
+        with self._locating("delete_config", handle.name):
+            session, _ = self._at(handle.name)
+            before = lifecycle.drop(session, handle, actor, message, deadline)
+            return self._describe(session.name, before, Native())
+
+    def undelete_config(self, name: str, *, deadline: Deadline) -> ConfigInfo:
+        """See `StorageEngine.undelete_config`."""
+        with self._locating("undelete_config", name):
+            session, _ = self._at(name)
+            return self._info(session, lifecycle.undrop(session, deadline), deadline)
+
+    def list_configs(self, *, deadline: Deadline) -> list[str]:
+        """See `StorageEngine.list_configs`."""
+        with self._locating("list_configs", ""):
+            if self._closed:
+                raise Closed("this store is closed")
+            names = retried(lambda: list(self._substrate.names(deadline=deadline)), deadline)
+            return sorted(name for name in names if self._lives(name, deadline))
+
+    def _lives(self, name: str, deadline: Deadline) -> bool:
+        register = read(self._substrate, name, deadline)
+        return register is not None and decode_head(register.data)[0].dropped is None
+
+    def _info(self, session: Session, snapshot: Snapshot, deadline: Deadline) -> ConfigInfo:
+        native = retried(
+            lambda: self._substrate.describe(session.name, deadline=deadline), deadline
+        )
+        return self._describe(session.name, snapshot, native)
+
+    def _describe(self, name: str, snapshot: Snapshot, native: Native) -> ConfigInfo:
+        head = snapshot.head
+        return ConfigInfo(
+            name,
+            snapshot.incarnation,
+            head.revision,
+            head.created,
+            head.modified,
+            native.state,
+            head.settings,
+            native.settings,
+            self.scheme,
+            head.keys,
+            head.size,
+        )
+
+    # --- reading ---
+
+    def get(
+        self,
+        handle: ConfigHandle,
+        key: str,
+        *,
+        max_staleness: float | None = None,
+        deadline: Deadline,
+    ) -> Node:
+        """See `StorageEngine.get`."""
+        # No context manager here: this is the path that is taken a million times a second.
+        try:
+            key = normalize_key(key)
+            snapshot = self._at(handle.name)[0].view(handle, max_staleness, deadline)
+            node = snapshot.state.get(key)
+            if node is None:
+                raise KeyNotFound(f"key {key} does not exist in config {handle.name!r}")
+            if isinstance(node.content, bytes):
+                return node
+            return msgspec.structs.replace(node, content=node.value)
+        except DiscfgError as error:
+            error.locate(engine=self.scheme, operation="get", config=handle.name, key=key)
+            raise
+
+    def view(
+        self,
+        handle: ConfigHandle,
+        *,
+        max_staleness: float | None = None,
+        deadline: Deadline,
+    ) -> View:
+        """See `StorageEngine.view`."""
+        with self._locating("view", handle.name):
+            return self._at(handle.name)[0].view(handle, max_staleness, deadline)
+
+    def history(
+        self,
+        handle: ConfigHandle,
+        *,
+        prefix: str = "/",
+        before: int | None = None,
+        limit: int = 100,
+        deadline: Deadline,
+    ) -> HistoryPage:
+        """See `StorageEngine.history`."""
+        with self._locating("history", handle.name):
+            prefix = normalize_prefix(prefix)
+            if limit < 1 or (before is not None and before < 1):
+                raise InvalidOption("limit and before are whole numbers from 1")
+            snapshot = self._at(handle.name)[0].view(handle, None, deadline)
+            found: list[Commit] = []
+            for resolved in snapshot.commits_back(before, deadline):
+                commit = resolved.commit
+                if prefix == "/" or any(under(change.key, prefix) for change in commit.changes):
+                    found.append(commit)
+                    if len(found) == limit:
+                        more = commit.revision if commit.revision > 1 else None
+                        return HistoryPage(tuple(found), more)
+            return HistoryPage(tuple(found), None)
+
+    def outcome(self, handle: ConfigHandle, commit_id: str, *, deadline: Deadline) -> Commit | None:
+        """See `StorageEngine.outcome`."""
+        with self._locating("outcome", handle.name):
+            check_text("commit id", commit_id, MAX_COMMIT_ID_BYTES)
+            return self._at(handle.name)[1].ask(handle, commit_id, deadline)
+
+    # --- writing ---
+
+    def set(
+        self,
+        handle: ConfigHandle,
+        key: str,
+        value: bytes,
+        content_type: str,
+        *,
+        condition: KeyCondition | None = None,
+        options: Transaction | None = None,
+        deadline: Deadline,
+    ) -> Change:
+        """See `StorageEngine.set`."""
+        op = Put(key, value, content_type)
+        return self._write_one("set", handle, op, condition, options, deadline)
+
+    def delete(
+        self,
+        handle: ConfigHandle,
+        key: str,
+        *,
+        condition: KeyCondition | None = None,
+        options: Transaction | None = None,
+        deadline: Deadline,
+    ) -> Change:
+        """See `StorageEngine.delete`."""
+        return self._write_one("delete", handle, Remove(key), condition, options, deadline)
+
+    def _write_one(
+        self,
+        operation: str,
+        handle: ConfigHandle,
+        op: Put | Remove,
+        condition: KeyCondition | None,
+        options: Transaction | None,
+        deadline: Deadline,
+    ) -> Change:
+        tx = options or Transaction()
+        conditions = tx.conditions if condition is None else (*tx.conditions, condition)
+        tx = msgspec.structs.replace(tx, ops=(op,), conditions=conditions)
+        with self._locating(operation, handle.name, op.key):
+            commit = self._commit(handle, tx, deadline)
+            if commit is None or not commit.changes:
+                raise Corrupt(f"{operation} of {op.key} left no change behind")
+            return commit.changes[0]
+
+    def commit(
+        self, handle: ConfigHandle, transaction: Transaction, *, deadline: Deadline
+    ) -> Commit | None:
+        """See `StorageEngine.commit`."""
+        with self._locating("commit", handle.name):
+            return self._commit(handle, transaction, deadline)
+
+    def _commit(
+        self, handle: ConfigHandle, transaction: Transaction, deadline: Deadline
+    ) -> Commit | None:
+        session, committer = self._at(handle.name)
+        prepared = Prepared(transaction, self._substrate.limits(session.name))
+        return committer.write(handle, prepared, deadline)
+
+    # --- the rest ---
+
+    def check(self, name: str, *, deadline: Deadline) -> CheckReport:
+        """See `StorageEngine.check`."""
+        with self._locating("check", name):
+            return check(self._at(name)[0], deadline)
+
+    def close(self) -> None:
+        """See `StorageEngine.close`."""
+        self._closed = True
+        self._substrate.close()
+
+
+def _after_fork() -> None:
+    for engine in list(_engines):
+        engine.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,229 @@
+"""One thread's turn as committer: it answers a batch of waiting works, its own among them.
+
+The order of things is what the guarantees hang on:
+
+* A positive answer is given after the swap was acknowledged, or found in the history.
+* A negative one ("condition failed", "no such key", "nothing to change") is given from a state
+  that was current after the transaction came: a swap on it succeeded since, or a read that began
+  since returned it. A cache alone may be behind, and would refuse the right writer.
+* A swap whose outcome is unknown is repeated, as it was, until it is known. When the leader's
+  time is up before that, the attempt stays in doubt and the next leader takes it over.
+"""
+
+from __future__ import annotations
+
+import time
+from copy import copy
+from dataclasses import dataclass
+
+from discfg_core import commit_ids
+from discfg_core.clock import Instant
+from discfg_core.errors import DiscfgError, OutcomeUnknown, StoreError, Timeout
+from discfg_core.substrate import Register
+from discfg_core.versioned.fold import Due
+from discfg_core.versioned.format import encode_head
+from discfg_core.versioned.ids import Ids
+from discfg_core.versioned.pace import Pace
+from discfg_core.versioned.plan import LayDownUnder, Plan, Sealed, Work, Write
+from discfg_core.versioned.session import Session
+from discfg_core.versioned.settle import InDoubt, Landed, settle
+from discfg_core.versioned.turns import Ticket
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """An attempt whose outcome is unknown."""
+
+    sealed: Sealed
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """What a swap left to be done after its acknowledgement."""
+
+    incarnation: str
+    due: Due | None
+    garbage: list[str]
+
+
+class Lead:
+    """The turn. `doubt` is taken over from the turn before, and left to the next."""
+
+    def __init__(
+        self,
+        session: Session,
+        ids: Ids,
+        pace: Pace,
+        lay_down: LayDownUnder,
+        own: Ticket[Work],
+        doubt: Doubt | None,
+    ) -> None:
+        self._session = session
+        self._ids = ids
+        self._pace = pace
+        self._lay_down = lay_down
+        self._own = own
+        self._deadline = own.deadline
+        self.doubt = doubt
+        self.leftovers: list[Leftover] = []
+
+    def serve(self, batch: list[Ticket[Work]]) -> None:
+        """Answer the leader's own work, and of the batch as much as its deadline allows.
+
+        What is not answered surely did not happen, or is in `doubt`.
+        """
+        try:
+            if self.doubt is not None:
+                self._take_over(self.doubt, batch)
+            while waiting := [t.item for t in batch if not (t.item.answered or t.abandoned)]:
+                self._attempt(waiting)
+        except InDoubt as doubt:
+            own = self._own.item
+            if not own.answered:
+                own.answer(unknown(own, doubt) if own.in_doubt else late(own, doubt))
+        except DiscfgError as error:
+            if error.retryable:
+                # It failed for want of this leader's time; the others may have more.
+                self._own.item.answer(error)
+            else:
+                for ticket in batch:
+                    ticket.item.answer(_twin(error))
+
+    def _attempt(self, waiting: list[Work]) -> None:
+        session = self._session
+        latest = session.latest or session.refresh(self._deadline)
+        plan = Plan(
+            latest.snapshot,
+            session.substrate.limits(session.name),
+            self._ids,
+            self._lay_down,
+            self._deadline,
+        )
+        for work in waiting:
+            plan.add(work, session.name)
+        if plan.must_swap:
+            sealed = plan.seal()
+            self._swap(Doubt(sealed, encode_head(sealed.head, sealed.base.unknown)))
+            return
+        if latest.since < max(work.submitted for work in waiting):
+            latest = session.refresh(self._deadline)
+        if latest.snapshot is plan.base:
+            _answer(plan)
+
+    def _take_over(self, doubt: Doubt, batch: list[Ticket[Work]]) -> None:
+        waiting = {id(ticket.item) for ticket in batch if not ticket.abandoned}
+        if any(id(work) in waiting for work, _ in doubt.sealed.plan.committed):
+            self._swap(doubt, in_doubt=True)
+        else:
+            # Nobody asks any more. Should it still land, the next swap on that token conflicts.
+            self.doubt = None
+
+    def _swap(self, attempt: Doubt, *, in_doubt: bool = False) -> None:
+        sealed, session = attempt.sealed, self._session
+        plan, base = sealed.plan, sealed.base
+        self._pace.swapping(base.revision)
+        since, checked = time.monotonic(), Instant.now()
+
+        def ours(register: Register | None) -> bool | None:
+            return self._ours(sealed, register, since, checked)
+
+        try:
+            outcome = settle(
+                session.substrate,
+                session.name,
+                base.token,
+                attempt.data,
+                sealed.blobs,
+                ours=ours,
+                deadline=self._deadline,
+                in_doubt=in_doubt,
+            )
+        except InDoubt as doubt:
+            self.doubt = None if doubt.final else attempt
+            for work, _ in plan.committed:
+                work.in_doubt = True
+                if doubt.final:
+                    work.answer(unknown(work, doubt))
+            if doubt.final:
+                return
+            raise
+        except StoreError as error:
+            if error.retryable:
+                raise
+            for work, _ in plan.committed:
+                work.answer(_twin(error))
+            if not plan.committed:
+                raise
+            return
+        self.doubt = None
+        if isinstance(outcome, Landed):
+            self._pace.swapped(sealed.head.revision, time.monotonic() - since)
+            if outcome.seen is None:
+                session.publish(sealed.snapshot(outcome.token), since, checked)
+            _answer(plan)
+            draft = sealed.draft
+            self.leftovers.append(Leftover(base.incarnation, draft.due, draft.garbage))
+        else:
+            for work, _ in plan.committed:
+                work.in_doubt = False
+
+    def _ours(
+        self, sealed: Sealed, register: Register | None, since: float, checked: Instant
+    ) -> bool | None:
+        """Whether a register shows that this attempt happened; it goes into the cache."""
+        session, base = self._session, sealed.base
+        snapshot = session.snapshot_of(register, self._deadline)
+        session.publish(snapshot, since, checked)
+        if snapshot is None or snapshot.incarnation != base.incarnation:
+            return None
+        if not sealed.plan.committed:
+            return snapshot.head.nonce == sealed.head.nonce
+        found = snapshot.commit_at(base.revision + 1, self._deadline)
+        return found is not None and found.commit.id == sealed.plan.committed[0][1].id
+
+
+def _answer(plan: Plan) -> None:
+    for work, commit in plan.committed:
+        work.answer(commit)
+    for work, verdict in plan.judged:
+        work.answer(verdict)
+
+
+def _twin(error: DiscfgError) -> DiscfgError:
+    """The same error for another thread: a traceback is one thread's."""
+    twin = copy(error)
+    twin.__cause__ = error.__cause__
+    return twin
+
+
+def unknown(work: Work, cause: BaseException | None = None) -> DiscfgError:
+    """The error for a work that may have happened."""
+    if not isinstance(work, Write):
+        return late(work, cause)
+    commit_id = work.prepared.tx.commit_id
+    if commit_id is None:
+        # A random id says nothing of its place; with it, nobody searches the whole history.
+        unique = work.prepared.id.hex()
+        commit_id = unique if work.place is None else commit_ids.place(*work.place, unique)
+    error = OutcomeUnknown(
+        f"nobody can tell whether this commit of config {work.handle.name!r} happened",
+        commit_id=commit_id,
+        config=work.handle.name,
+    )
+    error.__cause__ = _store_error(cause)
+    return error
+
+
+def late(work: Work, cause: BaseException | None = None) -> DiscfgError:
+    """The error for a work that surely did not happen, for want of time."""
+    error = Timeout(
+        f"config {work.handle.name!r} could not be written in time", config=work.handle.name
+    )
+    error.__cause__ = _store_error(cause)
+    return error
+
+
+def _store_error(cause: BaseException | None) -> BaseException | None:
+    return cause.__cause__ if isinstance(cause, InDoubt) else cause
+

@@ -1,0 +1,57 @@
+"""When a process holds back, so that others which write the same config get their turn.
+
+Whoever has just swapped knows the latest token and would be the quickest again, for ever. So a
+process that sees the commits of others between its own, or has swapped for a second without a
+gap, waits up to two round trips at random before it goes on.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+from discfg_core.clock import Deadline
+
+_STREAK_SECONDS = 1.0
+_GAP_ROUND_TRIPS = 4
+
+
+class Pace:
+    """One process's swaps of one config; for one thread at a time."""
+
+    def __init__(self) -> None:
+        self._round_trip = 0.0
+        self._last_swap = 0.0
+        self._streak_began = 0.0
+        self._own_revision: int | None = None
+        self._hold_back = False
+
+    def pause(self, min_interval: float, deadline: Deadline) -> None:
+        """Wait as long as fairness asks, and as the store's least interval between swaps does."""
+        now = time.monotonic()
+        if now - self._last_swap > _GAP_ROUND_TRIPS * self._round_trip:
+            self._streak_began = now
+        elif self._hold_back or now - self._streak_began > _STREAK_SECONDS:
+            _sleep(random.uniform(0, 2 * self._round_trip), deadline)
+            self._streak_began = time.monotonic()
+        self._hold_back = False
+        if min_interval > 0:
+            _sleep(self._last_swap + min_interval - time.monotonic(), deadline)
+
+    def swapping(self, base_revision: int) -> None:
+        """A swap is about to be sent."""
+        if self._own_revision is not None and base_revision > self._own_revision:
+            self._hold_back = True
+
+    def swapped(self, revision: int, seconds: float) -> None:
+        """A swap succeeded and left this revision."""
+        self._own_revision = revision
+        self._last_swap = time.monotonic()
+        # Half old, half new: it follows a store that slows down within a few swaps.
+        self._round_trip = (self._round_trip + seconds) / 2 if self._round_trip else seconds
+
+
+def _sleep(seconds: float, deadline: Deadline) -> None:
+    seconds = min(seconds, deadline.remaining())
+    if seconds > 0:
+        time.sleep(seconds)

@@ -1,0 +1,404 @@
+"""One attempt: which of the waiting transactions hold on a base, and the head that commits them.
+
+A plan is made anew for each base. What it refuses is no answer yet: the base may be out of date,
+or a batch mate's change may never come to be. The committer answers when it knows.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from discfg_core.clock import NANOSECONDS, Deadline
+from discfg_core.engine import (
+    MAX_COMMIT_KEYS,
+    ConfigHandle,
+    KeyCondition,
+    PrefixCondition,
+)
+from discfg_core.errors import (
+    ClockSkew,
+    CommitIdReused,
+    CommitTooLarge,
+    ConditionFailed,
+    ConfigReplaced,
+    DiscfgError,
+    KeyNotFound,
+)
+from discfg_core.model import Change, Commit, LargeValue, Node
+from discfg_core.substrate import Limits, Token
+from discfg_core.versioned import fold
+from discfg_core.versioned.format import (
+    BlobRef,
+    Head,
+    Record,
+    StateRef,
+    check_writable,
+    decode_record,
+)
+from discfg_core.versioned.format import encode as pack
+from discfg_core.versioned.history import Resolved
+from discfg_core.versioned.ids import Ids, find_any
+from discfg_core.versioned.prepare import Prepared
+from discfg_core.versioned.replay import changes_of, commit_of, effect
+from discfg_core.versioned.snapshot import Snapshot, not_found
+from discfg_core.versioned.state import Tentative, fingerprint
+
+
+LayDownUnder = Callable[[str, BlobRef, bytes, Deadline], None]
+"""Makes a blob of an incarnation durable."""
+
+
+class Work:
+    """What one thread wants of the committer, and what became of it.
+
+    Attributes:
+        handle: The config it means.
+        submitted: Monotonic seconds at which it came.
+        commit: The answer, where there is one; `error` else.
+        answered: Whether either is valid.
+        in_doubt: Whether a swap with it may have happened.
+        place: The incarnation and revision it was last judged on.
+    """
+
+    __slots__ = ("answered", "commit", "error", "handle", "in_doubt", "place", "submitted")
+
+    def __init__(self, handle: ConfigHandle) -> None:
+        self.handle = handle
+        self.submitted = time.monotonic()
+        self.commit: Commit | None = None
+        self.error: DiscfgError | None = None
+        self.answered = False
+        self.in_doubt = False
+        self.place: tuple[str, int] | None = None
+
+    @property
+    def weight(self) -> int:
+        """Bytes it adds to a batch, roughly."""
+        return 0
+
+    def answer(self, verdict: Commit | DiscfgError | None) -> None:
+        """Give the answer, unless there is one already."""
+        if self.answered:
+            return
+        if isinstance(verdict, DiscfgError):
+            self.error = verdict
+        else:
+            self.commit = verdict
+        self.answered = True
+
+
+class Write(Work):
+    """A transaction."""
+
+    __slots__ = ("prepared",)
+
+    def __init__(self, handle: ConfigHandle, prepared: Prepared) -> None:
+        super().__init__(handle)
+        self.prepared = prepared
+
+    @property
+    def weight(self) -> int:
+        """Bytes it adds to a batch, roughly."""
+        return self.prepared.weight
+
+
+class Ask(Work):
+    """The question what became of a commit id."""
+
+    __slots__ = ("commit_id",)
+
+    def __init__(self, handle: ConfigHandle, commit_id: str) -> None:
+        super().__init__(handle)
+        self.commit_id = commit_id
+
+
+class Fold(Work):
+    """A state that was written, for the head to refer to."""
+
+    __slots__ = ("debt", "state")
+
+    def __init__(self, handle: ConfigHandle, state: StateRef, debt: int) -> None:
+        super().__init__(handle)
+        self.state = state
+        self.debt = debt
+
+
+class Plan:
+    """An attempt on one base.
+
+    Attributes:
+        base: What it builds on.
+        committed: The works that commit, with their commits, in order.
+        judged: The works that do not: their answer, or their error.
+        must_swap: Whether the register has to change for the answers to hold.
+    """
+
+    def __init__(
+        self,
+        base: Snapshot | None,
+        limits: Limits,
+        ids: Ids,
+        lay_down: LayDownUnder,
+        deadline: Deadline,
+    ) -> None:
+        self.base = base
+        self.committed: list[tuple[Work, Commit]] = []
+        self.judged: list[tuple[Work, Commit | DiscfgError | None]] = []
+        self.must_swap = False
+        self._limits = limits
+        self._ids = ids
+        self._lay_down = lay_down
+        self._deadline = deadline
+        self._now = time.time_ns()
+        self._resolved: list[Resolved] = []
+        self._by_id: dict[tuple[str, str], Resolved] = {}
+        self._blobs: dict[str, bytes] = {}
+        self._fold: Fold | None = None
+        if base is not None:
+            self._state = Tentative(base.state)
+            self._revision = base.revision
+            self._time = base.head.modified
+            self._settings = base.head.settings
+            self._keys = base.head.keys
+            self._size = base.head.size
+            self._inline = base.head.inline
+
+    def add(self, work: Work, name: str) -> None:
+        """Judge one work on what those before it left."""
+        try:
+            base = self._live(work.handle, name)
+            work.place = (base.incarnation, base.revision)
+            if isinstance(work, Write):
+                self._add_write(work, base)
+            elif isinstance(work, Ask):
+                self._add_ask(work, base)
+            elif isinstance(work, Fold):
+                self._add_fold(work, base)
+        except DiscfgError as error:
+            self.judged.append((work, error.locate(config=name)))
+
+    def _live(self, handle: ConfigHandle, name: str) -> Snapshot:
+        base = self.base
+        if base is None or base.head.dropped is not None:
+            raise not_found(name)
+        if handle.incarnation not in (None, base.incarnation):
+            raise ConfigReplaced(f"config {name!r} was deleted and created anew")
+        check_writable(base.head)
+        return base
+
+    def _add_write(self, work: Write, base: Snapshot) -> None:
+        prepared = work.prepared
+        tx = prepared.tx
+        earlier = self._earlier(prepared, base)
+        if earlier is not None:
+            self.judged.append((work, earlier))
+            return
+        behind = base.head.modified - self._now
+        if tx.max_clock_skew is not None and behind > tx.max_clock_skew * NANOSECONDS:
+            raise ClockSkew(
+                f"this clock is {behind / NANOSECONDS:.0f} s behind the config's last commit"
+            )
+        self._check_conditions(prepared)
+        if prepared.laid and prepared.generation < base.head.generation:
+            prepared.lay_down(
+                base.head.generation,
+                lambda ref, data: self._lay_down(base.incarnation, ref, data, self._deadline),
+            )
+        revision, stamp = self._revision + 1, max(self._now, self._time + 1)
+        changes = changes_of(
+            self._state,
+            prepared.decoded,
+            revision=revision,
+            time_ns=stamp,
+            large=base.blobs.large,
+        )
+        if len(changes) > MAX_COMMIT_KEYS:
+            raise CommitTooLarge(f"this commit changes {len(changes):,} keys")
+        settings = prepared.settings
+        if settings is not None and settings != self._settings:
+            pair = (dict(self._settings), settings)
+            self._settings = settings
+        elif changes:
+            pair = None
+        else:
+            self.judged.append((work, None))
+            return
+        record = Record(
+            revision,
+            prepared.id,
+            stamp,
+            tx.actor,
+            tx.message,
+            prepared.ops,
+            prepared.payload,
+            prepared.digest,
+            pair,
+        )
+        self._revision, self._time = revision, stamp
+        self._account(changes)
+        for ref, data in prepared.blobs.items():
+            self._blobs[base.blobs.name(ref)] = data
+        resolved = Resolved(pack(record), commit_of(record, changes))
+        self._resolved.append(resolved)
+        self._by_id[tx.actor, resolved.commit.id] = resolved
+        self.committed.append((work, resolved.commit))
+        self.must_swap = True
+
+    def _earlier(self, prepared: Prepared, base: Snapshot) -> Commit | None:
+        tx = prepared.tx
+        if tx.commit_id is None:
+            return None
+        found = self._by_id.get((tx.actor, tx.commit_id))
+        if found is None:
+            found = self._ids.find(base, tx.actor, tx.commit_id, self._deadline)
+        if found is None:
+            return None
+        if decode_record(found.raw).digest != prepared.digest:
+            raise CommitIdReused(
+                f"commit id {tx.commit_id} was used for something else, "
+                f"at revision {found.commit.revision}"
+            )
+        return found.commit
+
+    def _check_conditions(self, prepared: Prepared) -> None:
+        tx = prepared.tx
+        if tx.if_config_revision not in (None, self._revision):
+            raise ConditionFailed(
+                f"the config is at revision {self._revision}, not {tx.if_config_revision}",
+                revision=self._revision,
+            )
+        for condition in tx.conditions:
+            if isinstance(condition, PrefixCondition):
+                found = fingerprint(self._state.scan(condition.prefix))
+                if found != condition.fingerprint:
+                    raise ConditionFailed(
+                        f"the keys under {condition.prefix} have changed",
+                        key=condition.prefix,
+                        revision=self._revision,
+                    )
+            else:
+                self._check_key(condition)
+        for key in prepared.required:
+            if self._state.get(key) is None:
+                raise KeyNotFound(f"key {key} does not exist", key=key)
+
+    def _check_key(self, condition: KeyCondition) -> None:
+        key = condition.key
+        node = self._state.get(key)
+        wrong: str | None = None
+        if node is None:
+            if (condition.version, condition.revision, condition.value) != (None, None, None):
+                wrong = f"key {key} does not exist"
+        elif condition.absent:
+            wrong = f"key {key} exists, at version {node.version}"
+        elif condition.version not in (None, node.version):
+            wrong = f"key {key} is at version {node.version}, not {condition.version}"
+        elif condition.revision not in (None, node.revision):
+            wrong = f"key {key} is of revision {node.revision}, not {condition.revision}"
+        elif condition.value is not None and not _holds(node, condition.value):
+            wrong = f"key {key} has another value"
+        if wrong is not None:
+            raise ConditionFailed(wrong, node=node, key=key, revision=self._revision)
+
+    def _account(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            before, after = change.prev_node, change.node
+            key_size = len(change.node.key.encode())
+            for node, sign in ((before, -1), (after, 1)):
+                if node is not None and node.has_value:
+                    self._keys += sign
+                    self._size += sign * (key_size + node.size)
+                    self._inline += sign * fold.stored_size(node, key_size)
+        self._state.changes.update(effect(changes))
+
+    def _add_ask(self, work: Ask, base: Snapshot) -> None:
+        mate = next((r for r in self._resolved if r.commit.id == work.commit_id), None)
+        found = mate or find_any(base, work.commit_id, self._deadline)
+        if found is None:
+            # A request that was abandoned may still land on this very token. Once the register
+            # has another one it cannot.
+            self.must_swap = True
+        self.judged.append((work, None if found is None else found.commit))
+
+    def _add_fold(self, work: Fold, base: Snapshot) -> None:
+        head, body = base.head, work.state.body
+        # A collection since has taken a blob that no head referred to.
+        kept = isinstance(body, BlobRef) and body.generation == head.generation
+        if kept and head.state.revision < work.state.revision <= head.flushed:
+            self._fold = work
+            self.must_swap = True
+        self.judged.append((work, None))
+
+    # --- the new head ---
+
+    def seal(self) -> Sealed:
+        """The head that commits this plan, and all that goes with it.
+
+        Only for a plan that must swap.
+        """
+        base = self.base
+        if base is None:
+            raise ValueError("a plan without a base has nothing to swap")
+        draft = fold.Draft(base, self._limits)
+        if self._resolved:
+            draft.append([resolved.raw for resolved in self._resolved])
+        if self._fold is not None:
+            draft.refer_to_state(self._fold.state, self._fold.debt)
+        old = base.head
+        head = Head(
+            old.format,
+            old.min_reader,
+            old.min_writer,
+            old.incarnation,
+            os.urandom(16),
+            old.sequence + 1,
+            self._revision,
+            old.created,
+            self._time,
+            old.generation,
+            self._keys,
+            self._size,
+            self._inline,
+            self._settings,
+            draft.state,
+            draft.history,
+            draft.tail,
+        )
+        return Sealed(self, base, head, draft, {**self._blobs, **draft.blobs})
+
+    def snapshot(self, base: Snapshot, sealed: Sealed, token: Token) -> Snapshot:
+        """The config after this plan's swap."""
+        recent = () if sealed.draft.flushed else base.recent
+        return Snapshot(
+            sealed.head,
+            base.unknown,
+            token,
+            base.state.updated(self._state.changes),
+            (*recent, *self._resolved),
+            base.blobs,
+        )
+
+
+class Sealed(msgspec.Struct, frozen=True, eq=False):
+    """A plan with its head: what is swapped, however often."""
+
+    plan: Plan
+    base: Snapshot
+    head: Head
+    draft: fold.Draft
+    blobs: dict[str, bytes]
+
+    def snapshot(self, token: Token) -> Snapshot:
+        """The config after the swap."""
+        return self.plan.snapshot(self.base, self, token)
+
+
+def _holds(node: Node, value: bytes) -> bool:
+    content = node.content
+    if isinstance(content, LargeValue):
+        return content.size == len(value) and content.load() == value
+    return content == value

@@ -1,0 +1,295 @@
+"""A transaction made ready to commit: judged, encoded, and its large parts laid down.
+
+All that can be slow and does not depend on the state happens here, before the transaction
+queues: nobody waits for another's 16 MiB.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import Any
+
+from discfg_core import commit_ids
+from discfg_core.engine import (
+    MAX_ACTOR_BYTES,
+    MAX_COMMIT_ID_BYTES,
+    MAX_COMMIT_KEYS,
+    MAX_MESSAGE_BYTES,
+    KeyCondition,
+    PrefixCondition,
+    Put,
+    Remove,
+    Transaction,
+)
+from discfg_core.errors import (
+    CommitTooLarge,
+    InvalidOption,
+    InvalidSettings,
+    InvalidValue,
+    KeyNotFound,
+    TextTooLong,
+)
+from discfg_core.keys import normalize_key, normalize_prefix, under
+from discfg_core.substrate import Limits
+from discfg_core.values import check_content_type, check_size, encode_json, settings_from
+from discfg_core.versioned.blobs import make_ref
+from discfg_core.versioned.format import (
+    BlobRef,
+    Op,
+    PutOp,
+    RemoveOp,
+    RemovePrefixOp,
+    encode,
+    pack_type,
+)
+
+_INLINE_VALUE_BYTES = 4096
+MAX_SETTINGS_BYTES = 16 * 1024
+
+LayDown = Callable[[BlobRef, bytes], None]
+"""Makes a blob durable."""
+
+
+class Prepared:
+    """A transaction ready to commit.
+
+    Attributes:
+        tx: As it was asked for, keys normalised.
+        ops: Its operations, encoded; empty where they lie in `payload`.
+        payload: The blob that has them.
+        decoded: The same operations, for carrying them out.
+        required: Keys that must be there when their `Remove` is judged.
+        blobs: Small blobs that go with the swap, in a store where that costs nothing.
+        digest: Of what was asked for, where the caller gave a commit id.
+        generation: Of the blobs it refers to.
+        laid: Whether it refers to any.
+    """
+
+    __slots__ = (
+        "_limits",
+        "_sources",
+        "blobs",
+        "decoded",
+        "digest",
+        "generation",
+        "id",
+        "laid",
+        "ops",
+        "payload",
+        "placed",
+        "required",
+        "settings",
+        "tx",
+    )
+
+    def __init__(self, tx: Transaction, limits: Limits) -> None:
+        """Judge and encode; nothing is sent.
+
+        Raises:
+            InvalidInput: A subclass for each kind of bad input.
+        """
+        _check_texts(tx)
+        self._limits = limits
+        self._sources: list[Put | Remove | RemovePrefixOp] = []
+        self.required: tuple[str, ...] = ()
+        self._read_ops(tx)
+        self.settings = None if tx.settings is None else check_settings(tx.settings)
+        self.tx = Transaction(
+            (),
+            tuple(_normalized(condition) for condition in tx.conditions),
+            tx.if_config_revision,
+            None,
+            tx.actor,
+            tx.message,
+            tx.commit_id,
+            tx.max_clock_skew,
+        )
+        self.placed = None if tx.commit_id is None else commit_ids.parse(tx.commit_id)
+        self.id = os.urandom(16) if tx.commit_id is None else tx.commit_id.encode()
+        self.digest = None if tx.commit_id is None else self._digest()
+        self.blobs: dict[BlobRef, bytes] = {}
+        self.payload: BlobRef | None = None
+        self.generation = 0
+        self.laid = False
+        self.decoded: list[Op] = []
+        self.ops = b""
+        threshold = inline_value_bytes(limits)
+        if all(not isinstance(op, Put) or len(op.value) <= threshold for op in self._sources):
+            self._encode([_plain(op) for op in self._sources])
+            self.laid = len(self.ops) > inline_ops_bytes(limits)
+        else:
+            self.laid = True
+
+    @property
+    def weight(self) -> int:
+        """Bytes it adds to the batch's records, roughly."""
+        return len(self.ops) + len(self.tx.message) + 100
+
+    def lay_down(self, generation: int, put: LayDown) -> None:
+        """Make the blobs it refers to durable, under this generation; again after a collection.
+
+        Only where `laid`.
+
+        Raises:
+            StoreError, OutcomeUnknown: They could not be written.
+        """
+        self.generation = generation
+        self.payload = None
+        self.blobs = {}
+        threshold = inline_value_bytes(self._limits)
+        ops: list[Op] = []
+        for op in self._sources:
+            if isinstance(op, Put) and len(op.value) > threshold:
+                ref = make_ref(op.value, generation)
+                self.blobs[ref] = op.value
+                ops.append(PutOp(op.key, pack_type(op.content_type), ref))
+            else:
+                ops.append(_plain(op))
+        self._encode(ops)
+        if len(self.ops) > inline_ops_bytes(self._limits):
+            self.payload = make_ref(self.ops, generation)
+            self.blobs[self.payload] = self.ops
+            self.ops = b""
+        riding = self._limits.blobs_ride and (
+            sum(map(len, self.blobs.values())) <= self._limits.register_budget
+        )
+        if not riding:
+            for ref, data in self.blobs.items():
+                put(ref, data)
+            self.blobs = {}
+
+    def _encode(self, ops: list[Op]) -> None:
+        self.decoded = ops
+        self.ops = encode(ops)
+
+    def _read_ops(self, tx: Transaction) -> None:
+        if len(tx.ops) > MAX_COMMIT_KEYS:
+            raise CommitTooLarge(f"this commit has {len(tx.ops):,} operations")
+        required = []
+        # What the operations so far say of a key: put, or removed; else the state decides.
+        known: dict[str, bool] = {}
+        cleared: list[str] = []
+        for op in tx.ops:
+            if isinstance(op, Put):
+                key = normalize_key(op.key)
+                if not isinstance(op.value, bytes):
+                    raise InvalidValue(f"the value of {key} is no bytes", key=key)
+                check_size(op.value)
+                check_content_type(op.content_type)
+                self._sources.append(Put(key, op.value, op.content_type))
+                known[key] = True
+            elif isinstance(op, Remove):
+                key = normalize_key(op.key)
+                there = known.get(key)
+                if there is None and any(under(key, prefix) for prefix in cleared):
+                    there = False
+                if not op.missing_ok:
+                    if there is False:
+                        raise KeyNotFound(f"key {key} is removed twice by one commit", key=key)
+                    if there is None:
+                        required.append(key)
+                self._sources.append(Remove(key))
+                known[key] = False
+            else:
+                prefix = normalize_prefix(op.prefix)
+                self._sources.append(RemovePrefixOp(prefix))
+                cleared.append(prefix)
+                for key in known:
+                    if under(key, prefix):
+                        known[key] = False
+        self.required = tuple(required)
+
+    def _digest(self) -> bytes:
+        digest = blake2b(digest_size=16)
+        for op in self._sources:
+            if isinstance(op, Put):
+                parts = [b"put", op.key.encode(), op.content_type.encode(), op.value]
+            elif isinstance(op, Remove):
+                parts = [b"remove", op.key.encode()]
+            else:
+                parts = [b"prefix", op.prefix.encode()]
+            for part in parts:
+                digest.update(b"%d:" % len(part))
+                digest.update(part)
+        rest = (self.tx.conditions, self.tx.if_config_revision, self.settings)
+        digest.update(encode(rest))
+        return digest.digest()
+
+
+def inline_value_bytes(limits: Limits) -> int:
+    """Values above this lie in a blob of their own."""
+    return min(_INLINE_VALUE_BYTES, limits.register_budget // 3)
+
+
+def inline_ops_bytes(limits: Limits) -> int:
+    """Operations above this, encoded, lie in a blob, written once however often a race is lost."""
+    return max(limits.register_budget // 4, inline_value_bytes(limits) + 1100)
+
+
+def _plain(op: Put | Remove | RemovePrefixOp) -> Op:
+    if isinstance(op, Put):
+        return PutOp(op.key, pack_type(op.content_type), op.value)
+    return RemoveOp(op.key) if isinstance(op, Remove) else op
+
+
+def check_settings(settings: Any) -> dict[str, Any]:
+    """Settings as they are stored.
+
+    Raises:
+        InvalidSettings: They are no JSON object, or over 16 KiB of JSON.
+    """
+    stored = settings_from(dict(settings) if isinstance(settings, Mapping) else settings)
+    if len(encode_json(stored)) > MAX_SETTINGS_BYTES:
+        raise InvalidSettings("the settings exceed 16 KiB of JSON", hint="keep the rest in keys")
+    return stored
+
+
+def check_text(what: str, text: str, limit: int) -> None:
+    """Refuse text that is too long or has no UTF-8 form.
+
+    Raises:
+        TextTooLong: It exceeds `limit` bytes.
+        InvalidValue: It has no UTF-8 form.
+    """
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidValue(f"the {what} is not valid UTF-8") from error
+    if size > limit:
+        raise TextTooLong(f"the {what} has {size:,} bytes; at most {limit:,} are kept")
+
+
+def _check_texts(tx: Transaction) -> None:
+    check_text("actor", tx.actor, MAX_ACTOR_BYTES)
+    check_text("message", tx.message, MAX_MESSAGE_BYTES)
+    if tx.commit_id is not None:
+        check_text("commit id", tx.commit_id, MAX_COMMIT_ID_BYTES)
+        if not tx.commit_id:
+            raise InvalidOption("a commit id is not empty", hint="leave it out for a random one")
+    if tx.if_config_revision is not None and tx.if_config_revision < 0:
+        raise InvalidOption(f"revision {tx.if_config_revision} is negative")
+
+
+def _normalized(condition: KeyCondition | PrefixCondition) -> KeyCondition | PrefixCondition:
+    if isinstance(condition, PrefixCondition):
+        return PrefixCondition(normalize_prefix(condition.prefix), condition.fingerprint)
+    if condition.absent and (condition.version, condition.revision, condition.value) != (
+        None,
+        None,
+        None,
+    ):
+        raise InvalidOption(
+            f"{condition.key} cannot be absent and have a version, revision or value",
+            hint="give one of the two conditions",
+            key=condition.key,
+        )
+    return KeyCondition(
+        normalize_key(condition.key),
+        condition.version,
+        condition.revision,
+        condition.absent,
+        condition.value,
+    )
+

@@ -1,0 +1,132 @@
+"""What a commit's operations do to a state: one function, for committing and for loading.
+
+A record holds what a commit asked for, not what came of it, so that it is independent of the
+state below it. Whoever commits it and whoever reads it later must therefore come to the same
+nodes: both call `changes_of`, and `docs/format.md` specifies it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from discfg_core.keys import under
+from discfg_core.model import Action, Change, Commit, LargeValue, Node
+from discfg_core.versioned.format import (
+    BlobRef,
+    Entry,
+    Op,
+    PutOp,
+    Record,
+    RemoveOp,
+    unpack_type,
+)
+
+Large = Callable[[BlobRef], LargeValue]
+"""Makes the value that a blob holds; nothing is fetched by it."""
+
+
+class Nodes(Protocol):
+    """What the operations are carried out on."""
+
+    def get(self, key: str) -> Node | None:
+        """The node of a normalised key."""
+
+    def scan(self, prefix: str) -> Iterable[Node]:
+        """The nodes of a prefix and below it."""
+
+
+def changes_of(
+    nodes: Nodes, ops: Sequence[Op], *, revision: int, time_ns: int, large: Large
+) -> tuple[Change, ...]:
+    """The net effect of operations, one change a key, sorted by key.
+
+    A key that was there keeps its time of creation and counts one version, however often the
+    operations wrote it; one that was not begins at version 1; one that is absent before and
+    after has no change.
+    """
+    final: dict[str, PutOp | None] = {}
+    for op in ops:
+        if isinstance(op, PutOp):
+            final[op.key] = op
+        elif isinstance(op, RemoveOp):
+            final[op.key] = None
+        else:
+            for key in [key for key in final if under(key, op.prefix)]:
+                final[key] = None
+            for node in nodes.scan(op.prefix):
+                final[node.key] = None
+    changes = []
+    for key in sorted(final) if len(final) > 1 else final:
+        put, before = final[key], nodes.get(key)
+        version = 1 if before is None else before.version + 1
+        created = time_ns if before is None else before.created_ns
+        if put is not None:
+            content = put.value if isinstance(put.value, bytes) else large(put.value)
+            kind = unpack_type(put.content_type)
+            node = Node(key, content, kind, version, revision, created, time_ns, put.expires)
+            action = Action.ADDED if before is None else Action.UPDATED
+        elif before is not None:
+            node = Node(key, None, before.content_type, version, revision, created, time_ns)
+            action = Action.REMOVED
+        else:
+            continue
+        changes.append(Change(action, node, before, revision))
+    return tuple(changes)
+
+
+def effect(changes: Sequence[Change]) -> dict[str, Node | None]:
+    """What changes do to a state: the nodes put, ``None`` for those removed."""
+    return {
+        change.node.key: change.node if change.node.has_value else None for change in changes
+    }
+
+
+def commit_of(record: Record, changes: tuple[Change, ...]) -> Commit:
+    """A record and what came of it, as callers see it."""
+    before, after = record.settings or (None, None)
+    return Commit(
+        record.revision,
+        record.shown_id,
+        record.actor,
+        record.message,
+        record.time,
+        changes,
+        after,
+        before,
+    )
+
+
+def node_of(entry: Entry, large: Large) -> Node:
+    """A stored node."""
+    value = entry.value
+    return Node(
+        entry.key,
+        value if isinstance(value, bytes) else large(value),
+        unpack_type(entry.content_type),
+        entry.version,
+        entry.revision,
+        entry.created,
+        entry.modified,
+        entry.expires,
+    )
+
+
+class Replaced:
+    """The nodes that a stored commit replaced, as the base to carry its operations out on.
+
+    They suffice: what the operations touch and is not among them was absent.
+    """
+
+    __slots__ = ("_nodes",)
+
+    def __init__(self, entries: Iterable[Entry], large: Large) -> None:
+        self._nodes = {entry.key: node_of(entry, large) for entry in entries}
+
+    def get(self, key: str) -> Node | None:
+        """The node of a normalised key."""
+        return self._nodes.get(key)
+
+    def scan(self, prefix: str) -> list[Node]:
+        """The nodes of a prefix and below it."""
+        return [node for key, node in self._nodes.items() if under(key, prefix)]

@@ -1,0 +1,245 @@
+"""What the command line, the REST server and the Lambda answer, in one place.
+
+Answers are plain dictionaries in camelCase; `encode` gives their bytes. A stored JSON value is
+in them as `msgspec.Raw`, its own bytes without the blanks between tokens, so that no digit of
+a number is lost: `encode` can write it, the standard library's `json` cannot.
+
+Times are RFC 3339 in UTC with nanoseconds, beside the integer of nanoseconds since 1970.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from discfg_core import errors, values
+from discfg_core.clock import NANOSECONDS, to_datetime
+from discfg_core.model import Change, Commit, ConfigInfo, Node
+
+Answer: TypeAlias = dict[str, Any]
+
+
+def encode(answer: Mapping[str, Any]) -> bytes:
+    """An answer as JSON in UTF-8: compact, on one line, no line end.
+
+    For people, give it to `msgspec.json.format`.
+    """
+    return msgspec.json.encode(answer)
+
+
+# --- results ----------------------------------------------------------------------------
+
+
+def answer(action: str, node: Node | None, prev: Node | None = None) -> Answer:
+    """The answer to an action on one key.
+
+    Returns:
+        ``{"action": …, "node": …, "prevNode": …}``; no node is an empty object.
+
+    Raises:
+        Corrupt, StoreError: A large value cannot be fetched.
+    """
+    return {"action": action, "node": _or_empty(node), "prevNode": _or_empty(prev)}
+
+
+def node_json(node: Node) -> Answer:
+    """A node. A removed key has neither ``value`` nor ``contentType``.
+
+    ``value`` is JSON for a JSON content type, a string for a text one, else base64, which
+    ``"encoding": "base64"`` tells; so is a value that is not what its content type says.
+
+    Raises:
+        Corrupt, StoreError: A large value cannot be fetched.
+    """
+    shown: Answer = {"key": node.key, "version": node.version}
+    if node.has_value:
+        shown |= _value(node.value, node.content_type)
+        shown["contentType"] = node.content_type
+    return shown | _rest_of(node)
+
+
+def change_json(change: Change) -> Answer:
+    """What a commit did to one key.
+
+    Raises:
+        Corrupt, StoreError: A large value cannot be fetched.
+    """
+    return {
+        "action": change.action.value,
+        "revision": change.revision,
+        "node": node_json(change.node),
+        "prevNode": _or_empty(change.prev_node),
+    }
+
+
+def commit_json(commit: Commit) -> Answer:
+    """A commit with its changes; ``settings`` and ``prevSettings`` only where it changed them.
+
+    Raises:
+        Corrupt, StoreError: A large value cannot be fetched.
+    """
+    shown: Answer = {
+        "revision": commit.revision,
+        "id": commit.id,
+        "actor": commit.actor,
+        "message": commit.message,
+        **_time("time", commit.time_ns),
+        "changes": [change_json(change) for change in commit.changes],
+    }
+    if commit.settings is not None:
+        shown["settings"] = commit.settings
+        shown["prevSettings"] = commit.prev_settings
+    return shown
+
+
+def info_json(info: ConfigInfo) -> Answer:
+    """A config's description, and the same once more in the ``cfg…`` fields of old."""
+    return {
+        "name": info.name,
+        "incarnation": info.incarnation,
+        "revision": info.revision,
+        **_time("created", info.created_ns),
+        **_time("modified", info.modified_ns),
+        "state": info.state.value,
+        "settings": info.settings,
+        "actualSettings": info.actual_settings,
+        "engine": info.engine,
+        "keys": info.keys,
+        "size": info.size,
+        "cfgVersion": info.revision,
+        "cfgModified": info.modified_ns // NANOSECONDS,
+        "cfgModifiedNanoseconds": info.modified_ns,
+        "cfgModifiedParsed": _rfc3339(info.modified_ns)[:19] + "Z",
+        "cfgState": info.state.value,
+        "cfgStorage": {
+            "name": info.engine,
+            "interfaceName": info.engine,
+            "options": info.actual_settings,
+        },
+    }
+
+
+def _or_empty(node: Node | None) -> Answer:
+    return {} if node is None else node_json(node)
+
+
+def _rest_of(node: Node) -> Answer:
+    rest: Answer = {
+        "revision": node.revision,
+        **_time("created", node.created_ns),
+        **_time("modified", node.modified_ns),
+    }
+    if node.expires_ns is not None:
+        rest |= _time("expires", node.expires_ns)
+    return rest
+
+
+def _value(raw: bytes, content_type: str) -> Answer:
+    try:
+        if values.is_json(content_type):
+            # The encoder copies raw JSON as it is, and `format` does not look into strings.
+            raw.decode()
+            return {"value": msgspec.Raw(msgspec.json.format(raw, indent=-1))}
+        if values.is_text(content_type):
+            return {"value": raw.decode()}
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+        # The content type is the writer's claim, and nothing that reading may fail on.
+        pass
+    return {"value": base64.b64encode(raw).decode(), "encoding": "base64"}
+
+
+def _time(name: str, nanoseconds: int) -> Answer:
+    return {name: _rfc3339(nanoseconds), f"{name}Nanoseconds": nanoseconds}
+
+
+def _rfc3339(nanoseconds: int) -> str:
+    seconds = to_datetime(nanoseconds).isoformat(timespec="seconds")[:19]
+    return f"{seconds}.{nanoseconds % NANOSECONDS:09d}Z"
+
+
+# --- errors -----------------------------------------------------------------------------
+
+
+class Outcome(NamedTuple):
+    """What a class of errors is to a shell and to an HTTP client."""
+
+    exit_code: int
+    http_status: HTTPStatus
+
+
+_FAILED, _ABSENT, _CONDITION, _INPUT, _UNREACHABLE = 1, 3, 4, 5, 6
+
+# The nearest class of an error's ancestry counts. 0 is success, 2 wrong usage.
+OUTCOMES: dict[type[errors.DiscfgError], Outcome] = {
+    errors.DiscfgError: Outcome(_FAILED, HTTPStatus.INTERNAL_SERVER_ERROR),
+    errors.InvalidInput: Outcome(_INPUT, HTTPStatus.BAD_REQUEST),
+    errors.ValueTooLarge: Outcome(_INPUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    errors.CommitTooLarge: Outcome(_INPUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    errors.NotFound: Outcome(_ABSENT, HTTPStatus.NOT_FOUND),
+    # Creating is conditional on absence.
+    errors.ConfigExists: Outcome(_CONDITION, HTTPStatus.CONFLICT),
+    errors.ConfigReplaced: Outcome(_CONDITION, HTTPStatus.CONFLICT),
+    errors.ConditionFailed: Outcome(_CONDITION, HTTPStatus.PRECONDITION_FAILED),
+    errors.CommitIdReused: Outcome(_CONDITION, HTTPStatus.CONFLICT),
+    errors.CommitIdExpired: Outcome(_CONDITION, HTTPStatus.CONFLICT),
+    errors.StoreUnavailable: Outcome(_UNREACHABLE, HTTPStatus.SERVICE_UNAVAILABLE),
+    errors.StoreFull: Outcome(_FAILED, HTTPStatus.INSUFFICIENT_STORAGE),
+    errors.AccessDenied: Outcome(_FAILED, HTTPStatus.BAD_GATEWAY),
+    errors.Timeout: Outcome(_UNREACHABLE, HTTPStatus.GATEWAY_TIMEOUT),
+    errors.OutcomeUnknown: Outcome(_UNREACHABLE, HTTPStatus.GATEWAY_TIMEOUT),
+    # A scheme that nobody serves is a mistake in the URL, one that could be installed is not.
+    errors.UnknownEngine: Outcome(_INPUT, HTTPStatus.INTERNAL_SERVER_ERROR),
+    errors.EngineNotInstalled: Outcome(_FAILED, HTTPStatus.INTERNAL_SERVER_ERROR),
+    errors.Closed: Outcome(_FAILED, HTTPStatus.SERVICE_UNAVAILABLE),
+}
+
+
+def exit_code(error: errors.DiscfgError) -> int:
+    """What a command that failed with this error exits with."""
+    return _outcome(error).exit_code
+
+
+def http_status(error: errors.DiscfgError) -> HTTPStatus:
+    """What a request that failed with this error is answered with."""
+    return _outcome(error).http_status
+
+
+def _outcome(error: errors.DiscfgError) -> Outcome:
+    return next(OUTCOMES[kind] for kind in type(error).__mro__ if kind in OUTCOMES)
+
+
+def error_json(action: str, error: errors.DiscfgError) -> Answer:
+    """The answer to an action that failed; fields of the error that say nothing are left out.
+
+    A failed condition has the config's ``revision`` and the ``node`` that stands there, an
+    empty object where the key is absent.
+    """
+    shown: Answer = {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "engine": error.engine,
+        "operation": error.operation,
+        "config": error.config,
+        "key": error.key,
+    }
+    if isinstance(error, errors.OutcomeUnknown):
+        shown["commitId"] = error.commit_id
+    if isinstance(error, errors.ConditionFailed):
+        shown["revision"] = error.revision
+        shown["node"] = _without_failing(error.node)
+    told = {name: value for name, value in shown.items() if value is not None}
+    return {"action": action, "error": told | {"retryable": error.retryable}}
+
+
+def _without_failing(node: Node | None) -> Answer:
+    try:
+        return _or_empty(node)
+    except errors.DiscfgError:
+        # A large value that cannot be fetched now must not hide the error it is a detail of.
+        assert node is not None, "only a node's value is fetched"
+        return {"key": node.key, "version": node.version} | _rest_of(node)
