@@ -39,7 +39,7 @@ class CommitOptions(TypedDict, total=False):
     if_config_revision: int | None
     """The config's revision before the commit, else `ConditionFailed`."""
     commit_id: str | None
-    """The caller's own id, 1 to 256 bytes; makes a repetition safe."""
+    """The actor's own id, 1 to 256 bytes; makes a repetition safe."""
     message: str
     """Why, at most 4 KiB."""
     actor: str | None
@@ -161,14 +161,6 @@ def settings(given: Mapping[str, Any] | str | bytes | None) -> dict[str, Any]:
     if given is None:
         return {}
     return values.settings_from(dict(given) if isinstance(given, Mapping) else given)
-
-
-def split_keys(given: dict[str, Any]) -> tuple[CommitOptions, dict[str, Any]]:
-    """The keyword arguments that are options, and the others."""
-    known = CommitOptions.__annotations__.keys()
-    options = {name: given[name] for name in known & given.keys()}
-    keys = {name: data for name, data in given.items() if name not in known}
-    return cast("CommitOptions", options), keys
 
 
 def pairs(given: Any) -> Iterator[tuple[str, Any]]:

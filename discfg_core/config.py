@@ -47,9 +47,10 @@ class Config(ConfigMapping):
     It stays with the incarnation that it first meets. When that one is dropped, each call
     raises `ConfigNotFound`, or `ConfigReplaced` once another config has the name.
 
-    As a mapping it holds each key's decoded data, ``cfg["db/host"]``; three methods differ from
+    As a mapping it holds each key's decoded data, ``cfg["db/host"]``. Three methods differ from
     a dict's, and say so: `get` returns a `Node`, `values` a dict, `update` also takes a
-    function. Two configs are equal only if they are the same object.
+    function. What is iterated over is of one revision, and does not change meanwhile. Two
+    configs are equal only if they are the same object.
 
     What holds for all methods: `timeout` is seconds, that of the store where it is left out.
     Any call may raise `StoreError` subclasses, `Timeout` (surely nothing happened) and `Closed`.
@@ -59,7 +60,7 @@ class Config(ConfigMapping):
     What holds for all writes: they take the options of `CommitOptions`. `if_config_revision` is
     the config's revision before the commit, else `ConditionFailed`. `message` and `actor` say why
     and who; the actor is the store's where it is left out. A `commit_id` makes a repetition safe:
-    a write that happened already is answered with its commit and not done again
+    a write that this actor made under it already is answered with its commit and not done again
     (`CommitIdReused`, `CommitIdExpired`). `OutcomeUnknown` says that nobody can tell, and names
     the id to ask `outcome` about; `ClockSkew` that this machine's clock is too far behind.
     """
@@ -370,7 +371,6 @@ class Config(ConfigMapping):
         message: str = "",
         actor: str | None = None,
         timeout: float | None = None,
-        **keys: Any,
     ) -> Commit | None: ...
     def update(
         self,
@@ -388,8 +388,8 @@ class Config(ConfigMapping):
         was read; else it does all of that again, until it holds or the time is up. `fn` may run
         several times. What it raises comes out as it is, with nothing written.
 
-        ``update(mapping)`` and ``update(pairs)`` are atomic: one commit writes every key. Each
-        keyword argument that is none of the below is a key too, as with a dict.
+        ``update(mapping)`` and ``update(pairs)`` are atomic: one commit writes every key. Other
+        than with a dict, a keyword is an option and never a key.
 
         Args:
             other: The key, or a mapping or pairs of keys and data.
@@ -408,10 +408,12 @@ class Config(ConfigMapping):
             ConfigNotFound, ConfigReplaced, OutcomeUnknown, and the rest: See the class.
         """
         if fn is None and not isinstance(other, str):
-            how, keys = arguments.split_keys(options)
+            # Not a key for each keyword, as with a dict: a mistyped option would be written.
+            how = cast("CommitOptions", options)
+            self._how(how)
             ops = [
                 Put(normalize_key(key), *arguments.encode(data, content_type))
-                for key, data in (*arguments.pairs(other), *keys.items())
+                for key, data in arguments.pairs(other)
             ]
             return self._commit(how, *ops) if ops else None
         if not callable(fn):
@@ -465,6 +467,9 @@ class Config(ConfigMapping):
         """Reads and writes that become one commit when the ``with`` block ends, or nothing.
 
         Serializable: the commit happens only if all that the block read is still so.
+
+        A block that is run again with the `commit_id` of its commit reads what that commit left,
+        so it may ask for something else; then it is refused with `CommitIdReused`.
 
         Args:
             **options: See the class; the timeout is for each request: the first read, the commit.

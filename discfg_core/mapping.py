@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from discfg_core.clock import Deadline
 from discfg_core.errors import ConditionFailed, KeyNotFound
+from discfg_core.keys import normalize_key
 from discfg_core.retry import Attempts
 
 if TYPE_CHECKING:
@@ -126,7 +127,10 @@ class ConfigMapping(MutableMapping[str, Any]):
         return sum(1 for _ in self.list())
 
     def __contains__(self, key: object) -> bool:
-        return self.get(cast("str", key), None) is not None
+        path = normalize_key(cast("str", key))
+        # By the list, which fetches no value: a large one is a request of its own.
+        first = next(self.list(path), None)
+        return first is not None and first.key == path
 
     def __getitem__(self, key: str) -> Any:
         return self.get(key).data
@@ -177,12 +181,14 @@ class ConfigMapping(MutableMapping[str, Any]):
             node = next(self.list(max_staleness=None), None)
             if node is None:
                 raise KeyNotFound("the config is empty", operation="popitem")
+            # Before the key is removed, so that a value that cannot be read stays there.
+            item = node.key, node.data
             try:
                 self.delete(node.key, if_revision=node.revision)
             except ConditionFailed as error:
                 attempts.failed(error)
             else:
-                return node.key, node.data
+                return item
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         """The key's data; where it is absent `default` is written first, by one caller only.

@@ -76,22 +76,24 @@ def open_engine(url: StoreURL, require: Collection[Guarantee] = frozenset()) -> 
         DiscfgError: What the engine itself says of the URL or the store.
     """
     try:
-        engine: object = _factory(url.scheme)(url)
-        fits = isinstance(engine, StorageEngine) and not isinstance(engine, type)
+        made: object = _factory(url.scheme)(url)
+        # A class has all that its instances have.
+        engine = made if isinstance(made, StorageEngine) and not isinstance(made, type) else None
+        given = frozenset() if engine is None else frozenset(engine.guarantees)
     except DiscfgError as error:
         error.locate(engine=url.scheme)
         raise
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything
         raise _not_started(url, error) from _harmless(url, error)
-    if not fits or not isinstance(engine, StorageEngine):
+    if engine is None:
         raise EngineLoadFailed(
-            f"the engine for {url.scheme}:// gave a {type(engine).__name__}, no StorageEngine",
+            f"the engine for {url.scheme}:// gave a {type(made).__name__}, no StorageEngine",
             engine=url.scheme,
             hint=_whose_fault(url.scheme),
         )
-    missing = frozenset(require) - engine.guarantees
+    missing = frozenset(require) - given
     if missing:
-        _refuse(engine, url.scheme, missing)
+        _refuse(engine, url.scheme, missing, given)
     return engine
 
 
@@ -104,10 +106,12 @@ def installed() -> tuple[InstalledEngine, ...]:
     return tuple(sorted(map(_describe, _entry_points())))
 
 
-def _refuse(engine: StorageEngine, scheme: str, missing: Collection[Guarantee]) -> None:
-    given = ", ".join(sorted(engine.guarantees)) or "none of them"
+def _refuse(
+    engine: StorageEngine, scheme: str, missing: Collection[str], given: Collection[str]
+) -> None:
+    gives = ", ".join(sorted(given)) or "none of them"
     refusal = GuaranteeNotMet(
-        f"{scheme}:// does not give {', '.join(sorted(missing))}; it gives {given}",
+        f"{scheme}:// does not give {', '.join(sorted(missing))}; it gives {gives}",
         engine=scheme,
     )
     try:

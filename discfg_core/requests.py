@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+# Raw JSON does not go into a union with None.
+_NOT_GIVEN = msgspec.Raw()
 _BASE64 = "base64"
 _HINT = (
     'a transaction is {"ops": [{"op": "set", "key": …, "value": …}, {"op": "delete", "key": …}]}, '
@@ -49,7 +51,7 @@ class _Set(_Op, frozen=True, kw_only=True, tag="set"):
     if_version: int | None = None
     if_revision: int | None = None
     if_absent: bool = False
-    if_value: msgspec.Raw | None = None
+    if_value: msgspec.Raw = _NOT_GIVEN
 
 
 class _Delete(_Op, frozen=True, kw_only=True, tag="delete"):
@@ -58,7 +60,7 @@ class _Delete(_Op, frozen=True, kw_only=True, tag="delete"):
     encoding: str | None = None
     if_version: int | None = None
     if_revision: int | None = None
-    if_value: msgspec.Raw | None = None
+    if_value: msgspec.Raw = _NOT_GIVEN
 
 
 class _DeletePrefix(_Op, frozen=True, kw_only=True, tag="deletePrefix"):
@@ -87,7 +89,7 @@ class CommitRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_
             if isinstance(op, _DeletePrefix):
                 transaction.delete_prefix(op.prefix)
                 continue
-            if_value = None if op.if_value is None else _stored(op.if_value, op.encoding)[0]
+            if_value = _condition(op.if_value, op.encoding)
             if isinstance(op, _Set):
                 value, content_type = _stored(op.value, op.encoding, op.content_type)
                 transaction.set(
@@ -125,6 +127,10 @@ def _decode(raw: bytes, kind: type[_T]) -> _T:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"this is not a transaction: {error}", hint=_HINT) from error
+
+
+def _condition(raw: msgspec.Raw, encoding: str | None) -> bytes | None:
+    return None if bytes(raw) in {b"", b"null"} else _stored(raw, encoding)[0]
 
 
 def _stored(

@@ -50,7 +50,7 @@ class Unchanged:
 
 UNCHANGED: Final = Unchanged()
 
-Current: TypeAlias = Register | None | Literal["not told"]
+Current: TypeAlias = Register | Literal["not told"] | None
 NOT_TOLD: Final = "not told"
 
 

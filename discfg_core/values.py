@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import msgspec
@@ -94,7 +95,7 @@ def decode(raw: bytes, content_type: str) -> Any:
     """
     if is_json(content_type):
         try:
-            return json.loads(raw)
+            return _loads(raw.decode())
         except (ValueError, RecursionError) as error:
             raise InvalidValue(f"this value is stored as JSON but is none: {error}") from error
     if is_text(content_type):
@@ -123,14 +124,30 @@ def from_person(raw: bytes) -> tuple[bytes, str]:
     except UnicodeDecodeError:
         return raw, BYTES
     try:
-        json.loads(text, parse_constant=_no_constant)
+        _loads(text)
     except (ValueError, RecursionError):
         return raw, TEXT
     return raw, JSON
 
 
+def _loads(text: str) -> Any:
+    """JSON and no more than that: what `encode_json` would not write is no JSON here either."""
+    data = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+    # The standard library also takes half of a surrogate pair, which has no UTF-8 form.
+    if "\\u" in text:
+        json.dumps(data, ensure_ascii=False).encode()
+    return data
+
+
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text} is too large for a number")
+    return number
 
 
 def settings_from(data: Any) -> dict[str, Any]:
@@ -141,15 +158,20 @@ def settings_from(data: Any) -> dict[str, Any]:
     """
     if isinstance(data, str | bytes):
         try:
-            data = json.loads(data, parse_constant=_no_constant)
+            data = _loads(data if isinstance(data, str) else data.decode())
         except (ValueError, RecursionError) as error:
             raise InvalidSettings(f"the settings are not JSON: {error}") from error
     if not isinstance(data, dict):
         raise InvalidSettings(f"the settings are a {type(data).__name__}, not an object")
     try:
-        return msgspec.json.decode(encode_json(data), type=dict[str, Any])
+        settings = msgspec.json.decode(encode_json(data), type=dict[str, Any])
+        # They are stored as msgpack, whose whole numbers have 64 bits.
+        msgspec.msgpack.encode(settings)
     except InvalidValue as error:
         raise InvalidSettings(error.message) from error
+    except OverflowError as error:
+        raise InvalidSettings("a whole number in the settings exceeds 64 bits") from error
+    return settings
 
 
 def check_size(raw: bytes) -> None:
@@ -168,6 +190,8 @@ def check_content_type(content_type: str) -> str:
     Raises:
         InvalidValue: It is not printable ASCII ``type/subtype`` of at most 256 characters.
     """
+    if not isinstance(content_type, str):
+        raise InvalidValue(f"a content type is text, not {type(content_type).__name__}")
     kind, _, rest = content_type.partition("/")
     if not (kind and rest and content_type.isascii() and content_type.isprintable()):
         raise InvalidValue(f"{content_type!r} is not a content type", hint="such as text/plain")

@@ -8,15 +8,12 @@ from discfg_core.clock import Deadline
 from discfg_core.engine import CheckReport
 from discfg_core.errors import Corrupt, DiscfgError
 from discfg_core.model import LargeValue, Node
-from discfg_core.versioned.format import (
-    BlobRef,
-    HistoryRef,
-    decode_index,
-    decode_record,
-)
+from discfg_core.versioned.blobs import BlobMissing
+from discfg_core.versioned.format import BlobRef, HistoryRef, decode_index, decode_record
 from discfg_core.versioned.history import Resolved
 from discfg_core.versioned.replay import effect
 from discfg_core.versioned.session import Session
+from discfg_core.versioned.settle import retried
 from discfg_core.versioned.snapshot import Snapshot, not_found
 from discfg_core.versioned.state import State
 
@@ -27,10 +24,10 @@ def check(session: Session, deadline: Deadline) -> CheckReport:
     """What `StorageEngine.check` says."""
     # Listed before the head is read: a blob that is listed and not reached is an orphan, or
     # its writer's swap came between the two; one that is reached was written before the head.
-    listed = {
-        info.blob: info.size
-        for info in session.substrate.list_blobs(session.name, deadline=deadline)
-    }
+    infos = retried(
+        lambda: list(session.substrate.list_blobs(session.name, deadline=deadline)), deadline
+    )
+    listed = {info.blob: info.size for info in infos}
     try:
         snapshot = session.fresh(deadline).snapshot
     except Corrupt as error:
@@ -39,6 +36,13 @@ def check(session: Session, deadline: Deadline) -> CheckReport:
         raise not_found(session.name)
     inspection = _Inspection(snapshot, deadline)
     inspection.run()
+    if inspection.missing:
+        # A writer may have folded them away meanwhile, which only a newer head shows.
+        newest = session.fresh(deadline).snapshot
+        still = set() if newest is None else set(_loose(newest))
+        inspection.problems += [
+            problem for ref, problem in inspection.missing.items() if ref in still
+        ]
     reached = {snapshot.blobs.name(ref) for ref in inspection.reached}
     problems = inspection.problems
     if len(problems) > _SHOWN_PROBLEMS:
@@ -56,18 +60,33 @@ def check(session: Session, deadline: Deadline) -> CheckReport:
     )
 
 
+def _loose(snapshot: Snapshot) -> Iterator[BlobRef]:
+    """The blobs that a later head may no longer need: the stored state, and the tail."""
+    head = snapshot.head
+    for body in (head.state.body, *(item.body for item in head.tail)):
+        if isinstance(body, BlobRef):
+            yield body
+
+
 class _Inspection:
     def __init__(self, snapshot: Snapshot, deadline: Deadline) -> None:
         self._snapshot = snapshot
         self._deadline = deadline
         self.problems: list[str] = []
         self.reached: set[BlobRef] = set()
+        self.missing: dict[BlobRef, str] = {}
         self.commits = 0
 
     def run(self) -> None:
         head = self._snapshot.head
         try:
-            for ref in self._structure():
+            for ref in _loose(self._snapshot):
+                self.reached.add(ref)
+                try:
+                    self._snapshot.blobs.fetch([ref], self._deadline)
+                except BlobMissing as error:
+                    self.missing[ref] = error.message
+            for ref in self._segments():
                 self._reach(ref)
             state = self._replay()
         except DiscfgError as error:
@@ -80,14 +99,8 @@ class _Inspection:
         if size != head.size:
             self.problems.append(f"the head counts {head.size} bytes, there are {size}")
 
-    def _structure(self) -> Iterator[BlobRef]:
-        head = self._snapshot.head
-        if isinstance(head.state.body, BlobRef):
-            yield head.state.body
-        for item in head.tail:
-            if isinstance(item.body, BlobRef):
-                yield item.body
-        for depth, level in enumerate(head.history):
+    def _segments(self) -> Iterator[BlobRef]:
+        for depth, level in enumerate(self._snapshot.head.history):
             yield from self._below(level, depth)
 
     def _below(self, refs: list[HistoryRef], depth: int) -> Iterator[BlobRef]:
@@ -125,8 +138,7 @@ class _Inspection:
             revision, stamp = commit.revision, commit.time_ns
         if revision != self._snapshot.revision:
             self.problems.append(
-                f"the history ends at revision {revision}, "
-                f"the head says {self._snapshot.revision}"
+                f"the history ends at revision {revision}, the head says {self._snapshot.revision}"
             )
         return state
 

@@ -70,7 +70,14 @@ class Committer:
             interval = session.substrate.limits(session.name).min_swap_interval
             self._pace.pause(interval, own.deadline)
             batch = self._take()
-            lead = Lead(session, self._ids, self._pace, self._lay_down, own, self._doubt)
+            lead = Lead(
+                session,
+                ids=self._ids,
+                pace=self._pace,
+                lay_down=self._lay_down,
+                own=own,
+                doubt=self._doubt,
+            )
             lead.serve(batch)
         except BaseException as error:
             # Interrupted, perhaps behind a request: nobody can tell those who wait any more.

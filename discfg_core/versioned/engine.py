@@ -24,7 +24,7 @@ from discfg_core.engine import (
     Transaction,
     View,
 )
-from discfg_core.errors import Closed, Corrupt, DiscfgError, InvalidOption, KeyNotFound
+from discfg_core.errors import Closed, Corrupt, DiscfgError, InvalidOption, KeyNotFound, NewerFormat
 from discfg_core.keys import check_name, normalize_key, normalize_prefix, under
 from discfg_core.model import Change, Commit, ConfigInfo, Node
 from discfg_core.substrate import Native, Substrate
@@ -142,7 +142,13 @@ class VersionedEngine:
 
     def _lives(self, name: str, deadline: Deadline) -> bool:
         register = read(self._substrate, name, deadline)
-        return register is not None and decode_head(register.data)[0].dropped is None
+        if register is None:
+            return False
+        try:
+            return decode_head(register.data)[0].dropped is None
+        except (NewerFormat, Corrupt):
+            # There is something, and whoever opens it is told what.
+            return True
 
     def _info(self, session: Session, snapshot: Snapshot, deadline: Deadline) -> ConfigInfo:
         native = retried(
@@ -247,8 +253,8 @@ class VersionedEngine:
         deadline: Deadline,
     ) -> Change:
         """See `StorageEngine.set`."""
-        op = Put(key, value, content_type)
-        return self._write_one("set", handle, op, condition, options, deadline)
+        tx = _single(Put(key, value, content_type), condition, options)
+        return self._write_one("set", handle, tx, key, deadline)
 
     def delete(
         self,
@@ -260,24 +266,16 @@ class VersionedEngine:
         deadline: Deadline,
     ) -> Change:
         """See `StorageEngine.delete`."""
-        return self._write_one("delete", handle, Remove(key), condition, options, deadline)
+        tx = _single(Remove(key), condition, options)
+        return self._write_one("delete", handle, tx, key, deadline)
 
     def _write_one(
-        self,
-        operation: str,
-        handle: ConfigHandle,
-        op: Put | Remove,
-        condition: KeyCondition | None,
-        options: Transaction | None,
-        deadline: Deadline,
+        self, operation: str, handle: ConfigHandle, tx: Transaction, key: str, deadline: Deadline
     ) -> Change:
-        tx = options or Transaction()
-        conditions = tx.conditions if condition is None else (*tx.conditions, condition)
-        tx = msgspec.structs.replace(tx, ops=(op,), conditions=conditions)
-        with self._locating(operation, handle.name, op.key):
+        with self._locating(operation, handle.name, key):
             commit = self._commit(handle, tx, deadline)
             if commit is None or not commit.changes:
-                raise Corrupt(f"{operation} of {op.key} left no change behind")
+                raise Corrupt(f"{operation} of {key} left no change behind")
             return commit.changes[0]
 
     def commit(
@@ -305,6 +303,14 @@ class VersionedEngine:
         """See `StorageEngine.close`."""
         self._closed = True
         self._substrate.close()
+
+
+def _single(
+    op: Put | Remove, condition: KeyCondition | None, options: Transaction | None
+) -> Transaction:
+    tx = options or Transaction()
+    conditions = tx.conditions if condition is None else (*tx.conditions, condition)
+    return msgspec.structs.replace(tx, ops=(op,), conditions=conditions)
 
 
 def _after_fork() -> None:

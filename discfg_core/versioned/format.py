@@ -78,8 +78,9 @@ Op: TypeAlias = PutOp | RemoveOp | RemovePrefixOp
 class Record(msgspec.Struct, array_like=True, frozen=True):
     """A commit. `ops` are encoded operations, or lie in the blob `payload`.
 
-    `id` is the caller's own, as UTF-8, where there is a `digest` of what it asked for; else it is
-    16 random bytes.
+    `id` is 16 random bytes, and this commit's alone: two clients that commit with the same `own`
+    id, the caller's, must be able to tell which of them did. `digest` is of what was asked for
+    under that id.
     """
 
     revision: int
@@ -89,13 +90,14 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     message: str
     ops: bytes
     payload: BlobRef | None = None
+    own: str | None = None
     digest: bytes | None = None
     settings: tuple[dict[str, Any], dict[str, Any]] | None = None
 
     @property
     def shown_id(self) -> str:
         """The id as callers see it."""
-        return self.id.hex() if self.digest is None else self.id.decode()
+        return self.id.hex() if self.own is None else self.own
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True):
@@ -232,9 +234,7 @@ def decode_head(data: bytes) -> tuple[Head, Unknown]:
         head = _head_decoder.decode(data)
     except (msgspec.DecodeError, KeyError) as error:
         raise Corrupt(f"the config's head cannot be decoded: {error}") from error
-    unknown = {
-        name: msgspec.Raw(bytes(raw)) for name, raw in fields.items() if name not in _FIELDS
-    }
+    unknown = {name: msgspec.Raw(bytes(raw)) for name, raw in fields.items() if name not in _FIELDS}
     return head, unknown
 
 
@@ -246,8 +246,7 @@ def check_writable(head: Head) -> None:
     """
     if head.min_writer > FORMAT:
         raise NewerFormat(
-            f"this config can be changed from format {head.min_writer} on; "
-            f"this discfg has {FORMAT}"
+            f"this config can be changed from format {head.min_writer} on; this discfg has {FORMAT}"
         )
 
 

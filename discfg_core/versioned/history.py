@@ -148,7 +148,8 @@ class History:
 
     def after(self, revision: int, last: int) -> Iterator[Resolved]:
         """The commits behind `revision` up to `last`, oldest first, fetched a few segments at
-        a time."""
+        a time.
+        """
         refs = list(self.segments(revision + 1, last))
         for start in range(0, len(refs), 32):
             chunk = refs[start : start + 32]

@@ -67,9 +67,7 @@ class Ids:
         horizon = time.time_ns() - WINDOW_NS
         for resolved in snapshot.commits_back(self._low + 1, deadline):
             commit = resolved.commit
-            if commit.revision <= floor or (
-                commit.revision <= enough and commit.time_ns < horizon
-            ):
+            if commit.revision <= floor or (commit.revision <= enough and commit.time_ns < horizon):
                 break
             self._note(resolved)
             self._low = commit.revision - 1

@@ -14,32 +14,30 @@ from __future__ import annotations
 
 import time
 from copy import copy
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from discfg_core import commit_ids
 from discfg_core.clock import Instant
 from discfg_core.errors import DiscfgError, OutcomeUnknown, StoreError, Timeout
 from discfg_core.substrate import Register
 from discfg_core.versioned.fold import Due
-from discfg_core.versioned.format import encode_head
+from discfg_core.versioned.format import decode_record, encode_head
 from discfg_core.versioned.ids import Ids
 from discfg_core.versioned.pace import Pace
 from discfg_core.versioned.plan import LayDownUnder, Plan, Sealed, Work, Write
 from discfg_core.versioned.session import Session
-from discfg_core.versioned.settle import InDoubt, Landed, settle
+from discfg_core.versioned.settle import InDoubt, Lost, settle
 from discfg_core.versioned.turns import Ticket
 
 
-@dataclass(frozen=True)
-class Doubt:
+class Doubt(NamedTuple):
     """An attempt whose outcome is unknown."""
 
     sealed: Sealed
     data: bytes
 
 
-@dataclass(frozen=True)
-class Leftover:
+class Leftover(NamedTuple):
     """What a swap left to be done after its acknowledgement."""
 
     incarnation: str
@@ -53,6 +51,7 @@ class Lead:
     def __init__(
         self,
         session: Session,
+        *,
         ids: Ids,
         pace: Pace,
         lay_down: LayDownUnder,
@@ -77,6 +76,8 @@ class Lead:
             if self.doubt is not None:
                 self._take_over(self.doubt, batch)
             while waiting := [t.item for t in batch if not (t.item.answered or t.abandoned)]:
+                if self._deadline.passed():
+                    raise late(self._own.item)
                 self._attempt(waiting)
         except InDoubt as doubt:
             own = self._own.item
@@ -140,33 +141,34 @@ class Lead:
                 in_doubt=in_doubt,
             )
         except InDoubt as doubt:
-            self.doubt = None if doubt.final else attempt
-            for work, _ in plan.committed:
-                work.in_doubt = True
-                if doubt.final:
-                    work.answer(unknown(work, doubt))
-            if doubt.final:
-                return
-            raise
+            self._keep(attempt, doubt)
         except StoreError as error:
-            if error.retryable:
+            if error.retryable or not plan.committed:
                 raise
             for work, _ in plan.committed:
                 work.answer(_twin(error))
-            if not plan.committed:
-                raise
-            return
-        self.doubt = None
-        if isinstance(outcome, Landed):
+        else:
+            self.doubt = None
+            if isinstance(outcome, Lost):
+                for work, _ in plan.committed:
+                    work.in_doubt = False
+                return
             self._pace.swapped(sealed.head.revision, time.monotonic() - since)
             if outcome.seen is None:
                 session.publish(sealed.snapshot(outcome.token), since, checked)
             _answer(plan)
             draft = sealed.draft
             self.leftovers.append(Leftover(base.incarnation, draft.due, draft.garbage))
-        else:
-            for work, _ in plan.committed:
-                work.in_doubt = False
+
+    def _keep(self, attempt: Doubt, doubt: InDoubt) -> None:
+        """Nobody can tell what became of an attempt: for good, or until the next leader does."""
+        for work, _ in attempt.sealed.plan.committed:
+            work.in_doubt = True
+            if doubt.final:
+                work.answer(unknown(work, doubt))
+        self.doubt = None if doubt.final else attempt
+        if not doubt.final:
+            raise doubt
 
     def _ours(
         self, sealed: Sealed, register: Register | None, since: float, checked: Instant
@@ -180,12 +182,14 @@ class Lead:
         if not sealed.plan.committed:
             return snapshot.head.nonce == sealed.head.nonce
         found = snapshot.commit_at(base.revision + 1, self._deadline)
-        return found is not None and found.commit.id == sealed.plan.committed[0][1].id
+        # By the commit's own random id: a caller's id may be another client's commit too.
+        first, _ = sealed.plan.committed[0]
+        return found is not None and decode_record(found.raw).id == first.prepared.id
 
 
 def _answer(plan: Plan) -> None:
-    for work, commit in plan.committed:
-        work.answer(commit)
+    for write, commit in plan.committed:
+        write.answer(commit)
     for work, verdict in plan.judged:
         work.answer(verdict)
 
@@ -215,7 +219,7 @@ def unknown(work: Work, cause: BaseException | None = None) -> DiscfgError:
     return error
 
 
-def late(work: Work, cause: BaseException | None = None) -> DiscfgError:
+def late(work: Work, cause: BaseException | None = None) -> Timeout:
     """The error for a work that surely did not happen, for want of time."""
     error = Timeout(
         f"config {work.handle.name!r} could not be written in time", config=work.handle.name
@@ -226,4 +230,3 @@ def late(work: Work, cause: BaseException | None = None) -> DiscfgError:
 
 def _store_error(cause: BaseException | None) -> BaseException | None:
     return cause.__cause__ if isinstance(cause, InDoubt) else cause
-

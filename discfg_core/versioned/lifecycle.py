@@ -72,7 +72,7 @@ def create(session: Session, settings: Mapping[str, Any], deadline: Deadline) ->
         def ours(current: Snapshot | None) -> bool | None:
             return current is not None and current.head.incarnation == incarnation
 
-        made = _swap(session, before, head, {}, ours, deadline)
+        made = _swap(session, before, head, {}, ours=ours, deadline=deadline)
         if made is not None:
             if before is not None:
                 # The config is there; what is left over of its forerunner is an orphan at worst.
@@ -98,7 +98,8 @@ def drop(
     while True:
         before = session.live(session.fresh(deadline).snapshot, handle)
         check_writable(before.head)
-        if _swap(session, before, _next(before.head, mark), before.unknown, ours, deadline):
+        buried = _next(before.head, mark)
+        if _swap(session, before, buried, before.unknown, ours=ours, deadline=deadline):
             break
     retried(lambda: session.substrate.drop(session.name, deadline=deadline), deadline)
     return before
@@ -124,7 +125,8 @@ def undrop(session: Session, deadline: Deadline) -> Snapshot:
                 return None
             return current.head.dropped is None
 
-        made = _swap(session, before, _next(before.head, None), before.unknown, ours, deadline)
+        back = _next(before.head, None)
+        made = _swap(session, before, back, before.unknown, ours=ours, deadline=deadline)
         if made is not None:
             return made
 
@@ -140,6 +142,7 @@ def _swap(
     before: Snapshot | None,
     head: Head,
     unknown: Unknown,
+    *,
     ours: Verdict,
     deadline: Deadline,
 ) -> Snapshot | None:

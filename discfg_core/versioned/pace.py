@@ -7,9 +7,9 @@ gap, waits up to two round trips at random before it goes on.
 
 from __future__ import annotations
 
-import random
 import time
 
+from discfg_core.backoff import jitter, sleep
 from discfg_core.clock import Deadline
 
 _STREAK_SECONDS = 1.0
@@ -32,11 +32,11 @@ class Pace:
         if now - self._last_swap > _GAP_ROUND_TRIPS * self._round_trip:
             self._streak_began = now
         elif self._hold_back or now - self._streak_began > _STREAK_SECONDS:
-            _sleep(random.uniform(0, 2 * self._round_trip), deadline)
+            sleep(jitter(2 * self._round_trip), deadline)
             self._streak_began = time.monotonic()
         self._hold_back = False
         if min_interval > 0:
-            _sleep(self._last_swap + min_interval - time.monotonic(), deadline)
+            sleep(self._last_swap + min_interval - time.monotonic(), deadline)
 
     def swapping(self, base_revision: int) -> None:
         """A swap is about to be sent."""
@@ -49,9 +49,3 @@ class Pace:
         self._last_swap = time.monotonic()
         # Half old, half new: it follows a store that slows down within a few swaps.
         self._round_trip = (self._round_trip + seconds) / 2 if self._round_trip else seconds
-
-
-def _sleep(seconds: float, deadline: Deadline) -> None:
-    seconds = min(seconds, deadline.remaining())
-    if seconds > 0:
-        time.sleep(seconds)

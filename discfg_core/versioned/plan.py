@@ -47,7 +47,6 @@ from discfg_core.versioned.replay import changes_of, commit_of, effect
 from discfg_core.versioned.snapshot import Snapshot, not_found
 from discfg_core.versioned.state import Tentative, fingerprint
 
-
 LayDownUnder = Callable[[str, BlobRef, bytes, Deadline], None]
 """Makes a blob of an incarnation durable."""
 
@@ -146,7 +145,7 @@ class Plan:
         deadline: Deadline,
     ) -> None:
         self.base = base
-        self.committed: list[tuple[Work, Commit]] = []
+        self.committed: list[tuple[Write, Commit]] = []
         self.judged: list[tuple[Work, Commit | DiscfgError | None]] = []
         self.must_swap = False
         self._limits = limits
@@ -235,6 +234,7 @@ class Plan:
             tx.message,
             prepared.ops,
             prepared.payload,
+            tx.commit_id,
             prepared.digest,
             pair,
         )
@@ -285,6 +285,9 @@ class Plan:
         for key in prepared.required:
             if self._state.get(key) is None:
                 raise KeyNotFound(f"key {key} does not exist", key=key)
+        if prepared.absent is not None:
+            key = prepared.absent
+            raise KeyNotFound(f"key {key} is removed by this commit before", key=key)
 
     def _check_key(self, condition: KeyCondition) -> None:
         key = condition.key
@@ -377,9 +380,9 @@ class Plan:
             sealed.head,
             base.unknown,
             token,
-            base.state.updated(self._state.changes),
-            (*recent, *self._resolved),
-            base.blobs,
+            state=base.state.updated(self._state.changes),
+            recent=(*recent, *self._resolved),
+            blobs=base.blobs,
         )
 
 

@@ -28,7 +28,6 @@ from discfg_core.errors import (
     InvalidOption,
     InvalidSettings,
     InvalidValue,
-    KeyNotFound,
     TextTooLong,
 )
 from discfg_core.keys import normalize_key, normalize_prefix, under
@@ -60,7 +59,9 @@ class Prepared:
         ops: Its operations, encoded; empty where they lie in `payload`.
         payload: The blob that has them.
         decoded: The same operations, for carrying them out.
-        required: Keys that must be there when their `Remove` is judged.
+        required: Keys that must be there before the commit, for their `Remove`.
+        absent: A key that cannot be there when its `Remove` comes, whatever the state.
+        id: 16 random bytes, this commit's alone.
         blobs: Small blobs that go with the swap, in a store where that costs nothing.
         digest: Of what was asked for, where the caller gave a commit id.
         generation: Of the blobs it refers to.
@@ -70,6 +71,7 @@ class Prepared:
     __slots__ = (
         "_limits",
         "_sources",
+        "absent",
         "blobs",
         "decoded",
         "digest",
@@ -94,6 +96,7 @@ class Prepared:
         self._limits = limits
         self._sources: list[Put | Remove | RemovePrefixOp] = []
         self.required: tuple[str, ...] = ()
+        self.absent: str | None = None
         self._read_ops(tx)
         self.settings = None if tx.settings is None else check_settings(tx.settings)
         self.tx = Transaction(
@@ -107,7 +110,7 @@ class Prepared:
             tx.max_clock_skew,
         )
         self.placed = None if tx.commit_id is None else commit_ids.parse(tx.commit_id)
-        self.id = os.urandom(16) if tx.commit_id is None else tx.commit_id.encode()
+        self.id = os.urandom(16)
         self.digest = None if tx.commit_id is None else self._digest()
         self.blobs: dict[BlobRef, bytes] = {}
         self.payload: BlobRef | None = None
@@ -187,7 +190,7 @@ class Prepared:
                     there = False
                 if not op.missing_ok:
                     if there is False:
-                        raise KeyNotFound(f"key {key} is removed twice by one commit", key=key)
+                        self.absent = self.absent or key
                     if there is None:
                         required.append(key)
                 self._sources.append(Remove(key))
@@ -202,6 +205,7 @@ class Prepared:
         self.required = tuple(required)
 
     def _digest(self) -> bytes:
+        # Of what is written, not of the conditions: whoever repeats a transaction has read anew.
         digest = blake2b(digest_size=16)
         for op in self._sources:
             if isinstance(op, Put):
@@ -213,8 +217,7 @@ class Prepared:
             for part in parts:
                 digest.update(b"%d:" % len(part))
                 digest.update(part)
-        rest = (self.tx.conditions, self.tx.if_config_revision, self.settings)
-        digest.update(encode(rest))
+        digest.update(encode(self.settings))
         return digest.digest()
 
 
@@ -292,4 +295,3 @@ def _normalized(condition: KeyCondition | PrefixCondition) -> KeyCondition | Pre
         condition.absent,
         condition.value,
     )
-

@@ -77,9 +77,7 @@ def changes_of(
 
 def effect(changes: Sequence[Change]) -> dict[str, Node | None]:
     """What changes do to a state: the nodes put, ``None`` for those removed."""
-    return {
-        change.node.key: change.node if change.node.has_value else None for change in changes
-    }
+    return {change.node.key: change.node if change.node.has_value else None for change in changes}
 
 
 def commit_of(record: Record, changes: tuple[Change, ...]) -> Commit:

@@ -48,7 +48,8 @@ class _Check:
 
 class Session:
     """Thread-safe. The cache only moves forward; each reader is answered from what its own
-    check returned."""
+    check returned.
+    """
 
     def __init__(self, substrate: Substrate, name: str, value_timeout: float) -> None:
         self.substrate = substrate
@@ -159,9 +160,7 @@ class Session:
         """What is cached; unconfirmed for whoever came after `since`."""
         return self._latest
 
-    def publish(
-        self, snapshot: Snapshot | None, since: float, checked: Instant
-    ) -> Confirmed:
+    def publish(self, snapshot: Snapshot | None, since: float, checked: Instant) -> Confirmed:
         """Put what was learnt into the cache, unless that has moved further already.
 
         Args:
@@ -215,14 +214,22 @@ class Session:
             latest = self._latest
             known = None if latest is None else latest.snapshot
             if known is not None and (
-                known.head.incarnation != head.incarnation
-                or known.head.sequence > head.sequence
+                known.head.incarnation != head.incarnation or known.head.sequence > head.sequence
             ):
                 known = None
             blobs = self.blobs_of(head.incarnation)
             try:
                 return retried(
-                    partial(load, head, unknown, register.token, blobs, known, deadline), deadline
+                    partial(
+                        load,
+                        head,
+                        unknown,
+                        register.token,
+                        blobs=blobs,
+                        known=known,
+                        deadline=deadline,
+                    ),
+                    deadline,
                 )
             except BlobMissing:
                 # A writer may have folded those blobs away since the head was read. If the head
@@ -240,5 +247,3 @@ class Session:
                 blobs = Blobs(self.substrate, self.name, incarnation, self._value_timeout)
                 self._blobs = (incarnation, blobs)
             return self._blobs[1]
-
-

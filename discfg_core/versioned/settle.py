@@ -8,13 +8,13 @@ lands first makes the other impossible.
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 import msgspec
 
+from discfg_core.backoff import Backoff
 from discfg_core.clock import Deadline
 from discfg_core.errors import DiscfgError, OutcomeUnknown, StoreError, Timeout
 from discfg_core.substrate import Register, Substrate, SwapConflict, Token, Unchanged
@@ -50,18 +50,6 @@ class InDoubt(Exception):
         self.final = final
 
 
-class Backoff:
-    """Pauses that grow, at random, so that those who collided do not collide again."""
-
-    def __init__(self) -> None:
-        self._ceiling = _FIRST_PAUSE
-
-    def pause(self, deadline: Deadline) -> None:
-        """Sleep, but not beyond the deadline."""
-        time.sleep(min(random.uniform(0, self._ceiling), deadline.remaining()))
-        self._ceiling = min(self._ceiling * 2, _LONGEST_PAUSE)
-
-
 def read(substrate: Substrate, name: str, deadline: Deadline) -> Register | None:
     """A register, tried again while the store is away.
 
@@ -83,7 +71,7 @@ def retried(call: Callable[[], Answer], deadline: Deadline) -> Answer:
     Raises:
         DiscfgError: The last failure.
     """
-    backoff = Backoff()
+    backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
     while True:
         try:
             return call()
@@ -124,56 +112,83 @@ def settle(
         Timeout: The deadline passed, and it surely did not happen.
         StoreError: The store refused it; it surely did not happen.
     """
-    backoff = Backoff()
-    sent = in_doubt
-    failure: Exception | None = None
-    while not deadline.passed():
+    swap = partial(substrate.swap, name, expected, data, blobs, deadline=deadline)
+    look = partial(read, substrate, name, deadline)
+    return _Settling(expected, swap, look, ours, in_doubt=in_doubt).run(name, deadline)
+
+
+class _Settling:
+    """A swap under way. `sent`: a request went out whose answer never came."""
+
+    def __init__(
+        self,
+        expected: Token | None,
+        swap: Callable[[], Token],
+        look: Callable[[], Register | None],
+        ours: Callable[[Register | None], bool | None],
+        *,
+        in_doubt: bool,
+    ) -> None:
+        self._expected = expected
+        self._swap = swap
+        self._look = look
+        self._ours = ours
+        self._sent = in_doubt
+        self._failure: Exception | None = None
+
+    def run(self, name: str, deadline: Deadline) -> Landed | Lost:
+        backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        while not deadline.passed():
+            outcome = self._once()
+            if outcome is not None:
+                return outcome
+            backoff.pause(deadline)
+        if self._sent:
+            raise InDoubt from self._failure
+        if isinstance(self._failure, StoreError):
+            raise self._failure
+        raise Timeout(
+            f"config {name!r} could not be written in time", config=name
+        ) from self._failure
+
+    def _once(self) -> Landed | Lost | None:
+        """One request, and what is known after it; ``None``: not yet enough."""
         try:
-            return Landed(substrate.swap(name, expected, data, blobs, deadline=deadline))
+            return Landed(self._swap())
         except SwapConflict as conflict:
-            try:
-                # Even a first conflict may be of this swap's making: proxies repeat requests.
-                current = _current(substrate, name, conflict, deadline)
-                if (None if current is None else current.token) != expected:
-                    happened = ours(current)
-                    if happened and current is not None:
-                        return Landed(current.token, current)
-                    if happened is None and sent:
-                        raise InDoubt(final=True)
-                    return Lost(current)
-            except DiscfgError as error:
-                if not error.retryable:
-                    if sent:
-                        raise InDoubt from error
-                    raise
-                failure = error
-            else:
-                failure = conflict
-        except StoreError as error:
-            if sent:
-                # This request did nothing, but an earlier one may have.
-                failure = error
-            elif error.retryable:
-                failure = error
-            else:
-                raise
-        except Timeout as error:
-            failure = error
-        except Exception as error:
-            # OutcomeUnknown; and whatever else a substrate lets out: it may have been sent.
-            sent, failure = True, error
-        backoff.pause(deadline)
-    if sent:
-        raise InDoubt from failure
-    if isinstance(failure, StoreError):
-        raise failure
-    raise Timeout(f"config {name!r} could not be written in time", config=name) from failure
+            return self._after_conflict(conflict)
+        except OutcomeUnknown as error:
+            self._sent, self._failure = True, error
+        except DiscfgError as error:
+            self._failed(error)
+        except Exception as error:  # noqa: BLE001 - a class nobody decided on: it may be sent
+            self._sent, self._failure = True, error
+        return None
 
+    def _after_conflict(self, conflict: SwapConflict) -> Landed | Lost | None:
+        try:
+            told = conflict.current
+            current = self._look() if isinstance(told, str) else told
+            if (None if current is None else current.token) == self._expected:
+                # A conflict with what was expected is none: the same request once more.
+                self._failure = conflict
+                return None
+            # Even a first conflict may be of this swap's making: proxies repeat requests.
+            happened = self._ours(current)
+        except DiscfgError as error:
+            self._failed(error)
+            return None
+        if happened and current is not None:
+            return Landed(current.token, current)
+        if happened is None and self._sent:
+            raise InDoubt(final=True) from conflict
+        return Lost(current)
 
-def _current(
-    substrate: Substrate, name: str, conflict: SwapConflict, deadline: Deadline
-) -> Register | None:
-    current = conflict.current
-    if current is None or isinstance(current, Register):
-        return current
-    return read(substrate, name, deadline)
+    def _failed(self, error: DiscfgError) -> None:
+        """A request that surely did nothing; but one before it may have."""
+        self._failure = error
+        if error.retryable:
+            return
+        if self._sent:
+            raise InDoubt from error
+        raise error

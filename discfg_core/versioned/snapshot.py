@@ -52,6 +52,7 @@ class Snapshot:
         head: Head,
         unknown: Unknown,
         token: Token,
+        *,
         state: State,
         recent: tuple[Resolved, ...],
         blobs: Blobs,
@@ -121,6 +122,7 @@ def load(
     head: Head,
     unknown: Unknown,
     token: Token,
+    *,
     blobs: Blobs,
     known: Snapshot | None,
     deadline: Deadline,
@@ -170,7 +172,7 @@ def load(
             f"its head says revision {head.revision} with {head.keys}"
         )
     kept = tuple(resolved for resolved in recent if resolved.commit.revision > flushed)
-    return Snapshot(head, unknown, token, state, (*kept, *fresh), blobs)
+    return Snapshot(head, unknown, token, state=state, recent=(*kept, *fresh), blobs=blobs)
 
 
 def _stored_state(head: Head, blobs: Blobs, deadline: Deadline) -> State:
@@ -180,9 +182,7 @@ def _stored_state(head: Head, blobs: Blobs, deadline: Deadline) -> State:
     return State({entry.key: node_of(entry, blobs.large) for entry in decode_entries(body)})
 
 
-def _tail_records(
-    head: Head, at: int, blobs: Blobs, deadline: Deadline
-) -> Iterator[msgspec.Raw]:
+def _tail_records(head: Head, at: int, blobs: Blobs, deadline: Deadline) -> Iterator[msgspec.Raw]:
     items = [item for item in head.tail if item.last > at]
     refs = [item.body for item in items if isinstance(item.body, BlobRef)]
     bodies = dict(zip(refs, blobs.fetch(refs, deadline), strict=True))

@@ -72,7 +72,9 @@ class State:
         stop = bisect_left(keys, high)
         old = (keys[i] for i in range(start, stop) if keys[i] not in delta)
         new = sorted(
-            key for key, node in delta.items() if node is not None and low <= key < high and key > after
+            key
+            for key, node in delta.items()
+            if node is not None and low <= key < high and key > after
         )
         nodes = self._base.nodes
         for key in merge(old, new):

@@ -108,9 +108,7 @@ class Turns(Generic[Item]):
     def give_back(self, tickets: Iterable[Ticket[Item]]) -> None:
         """Put tickets that were taken back to the front, in their order."""
         with self._mutex:
-            self._queue.extendleft(
-                reversed([ticket for ticket in tickets if not ticket.abandoned])
-            )
+            self._queue.extendleft(reversed([ticket for ticket in tickets if not ticket.abandoned]))
 
     def settle(self, tickets: Iterable[Ticket[Item]]) -> None:
         """Wake those that were answered."""
