@@ -6,6 +6,7 @@ Pure functions; everything here runs before any request is sent.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 from discfg_core.errors import InvalidKey, InvalidName
@@ -73,6 +74,16 @@ def under(key: str, prefix: str) -> bool:
     ``/a/b`` is under ``/a``; ``/ab`` is not.
     """
     return prefix == "/" or key == prefix or key.startswith(prefix + "/")
+
+
+def prefixes_of(key: str) -> Iterator[str]:
+    """Every prefix that a normalised key is under: ``/``, its parents, and itself."""
+    yield "/"
+    end = key.find("/", 1)
+    while end > 0:
+        yield key[:end]
+        end = key.find("/", end + 1)
+    yield key
 
 
 def check_name(name: str) -> str:

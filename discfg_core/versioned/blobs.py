@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from zlib import crc32
 
 from discfg_core.clock import Deadline
-from discfg_core.errors import Corrupt, DiscfgError
+from discfg_core.errors import ConfigReplaced, Corrupt, DiscfgError
 from discfg_core.model import LargeValue
 from discfg_core.substrate import BlobRange, Substrate
-from discfg_core.versioned.format import BlobRef
+from discfg_core.versioned.format import BlobRef, decode_head
+from discfg_core.versioned.settle import read, retried
 
 _CACHE_BYTES = 16 * 1024 * 1024
 _CACHED_BLOB_BYTES = 1024 * 1024
@@ -62,6 +64,11 @@ class Blobs:
         # Guarded by the lock; least recently used first.
         self._cache: OrderedDict[bytes, bytes] = OrderedDict()
         self._cached_bytes = 0
+        _alive.add(self)
+
+    def after_fork(self) -> None:
+        """In the child of a fork: a thread of the parent may hold the lock for ever."""
+        self._lock = threading.Lock()
 
     def name(self, ref: BlobRef) -> str:
         """The name of a blob in the store."""
@@ -87,7 +94,10 @@ class Blobs:
                     found[ref.unique] = data
         if wanted:
             ranges = [BlobRange(self.name(ref)) for ref in wanted.values()]
-            answers = self._substrate.get_blobs(self._config, ranges, deadline=deadline)
+            answers = retried(
+                lambda: self._substrate.get_blobs(self._config, ranges, deadline=deadline),
+                deadline,
+            )
             for ref, data in zip(wanted.values(), answers, strict=True):
                 if data is None:
                     raise BlobMissing(self.name(ref), self._config)
@@ -117,9 +127,30 @@ class Blobs:
         return LargeValue(ref.size, ref, lambda: self._load(ref))
 
     def _load(self, ref: BlobRef) -> bytes:
+        deadline = Deadline.after(self._timeout)
         try:
-            return self.fetch([ref], Deadline.after(self._timeout))[0]
+            try:
+                return self.fetch([ref], deadline)[0]
+            except BlobMissing as missing:
+                register = read(self._substrate, self._config, deadline)
+                if register is None or decode_head(register.data)[0].incarnation != (
+                    self._incarnation
+                ):
+                    raise ConfigReplaced(
+                        f"config {self._config!r} was deleted and its values with it"
+                    ) from missing
+                raise
         except DiscfgError as error:
             raise error.locate(
                 engine=self._substrate.scheme, operation="get", config=self._config
             ) from error.__cause__
+
+
+# Views and nodes outlive the session they came from, and their blobs with them.
+_alive: weakref.WeakSet[Blobs] = weakref.WeakSet()
+
+
+def after_fork() -> None:
+    """In the child of a fork: new locks for all blobs that anybody holds."""
+    for blobs in list(_alive):
+        blobs.after_fork()

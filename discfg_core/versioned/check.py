@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from discfg_core.clock import Deadline
 from discfg_core.engine import CheckReport
-from discfg_core.errors import Corrupt, DiscfgError
+from discfg_core.errors import Corrupt, Timeout
 from discfg_core.model import LargeValue, Node
+from discfg_core.substrate import Substrate
 from discfg_core.versioned.blobs import BlobMissing
 from discfg_core.versioned.format import BlobRef, HistoryRef, decode_index, decode_record
 from discfg_core.versioned.history import Resolved
@@ -20,44 +21,47 @@ from discfg_core.versioned.state import State
 _SHOWN_PROBLEMS = 50
 
 
-def check(session: Session, deadline: Deadline) -> CheckReport:
+def check(substrate: Substrate, name: str, deadline: Deadline) -> CheckReport:
     """What `StorageEngine.check` says."""
-    # Listed before the head is read: a blob that is listed and not reached is an orphan, or
-    # its writer's swap came between the two; one that is reached was written before the head.
-    infos = retried(
-        lambda: list(session.substrate.list_blobs(session.name, deadline=deadline)), deadline
-    )
-    listed = {info.blob: info.size for info in infos}
-    try:
-        snapshot = session.fresh(deadline).snapshot
-    except Corrupt as error:
-        return CheckReport(session.name, (error.message,), blobs=len(listed))
-    if snapshot is None:
-        raise not_found(session.name)
-    inspection = _Inspection(snapshot, deadline)
-    inspection.run()
-    if inspection.missing:
-        # A writer may have folded them away meanwhile, which only a newer head shows.
-        newest = session.fresh(deadline).snapshot
-        still = set() if newest is None else set(_loose(newest))
-        inspection.problems += [
-            problem for ref, problem in inspection.missing.items() if ref in still
-        ]
-    reached = {snapshot.blobs.name(ref) for ref in inspection.reached}
-    problems = inspection.problems
-    if len(problems) > _SHOWN_PROBLEMS:
-        more = f"and {len(problems) - _SHOWN_PROBLEMS:,} more"
-        problems = [*problems[:_SHOWN_PROBLEMS], more]
-    orphans = [size for blob, size in listed.items() if blob not in reached]
-    return CheckReport(
-        session.name,
-        tuple(problems),
-        commits=inspection.commits,
-        keys=len(snapshot.state),
-        blobs=len(listed),
-        orphans=len(orphans),
-        orphan_bytes=sum(orphans),
-    )
+    while not deadline.passed():
+        # Nothing that this process has in memory: what is stored is what is checked.
+        session = Session(substrate, name, deadline.remaining())
+        # Listed before the head is read: a blob that is listed and not reached is an orphan, or
+        # its writer's swap came between the two; one that is reached was written before it.
+        infos = retried(lambda: list(substrate.list_blobs(name, deadline=deadline)), deadline)
+        listed = {info.blob: info.size for info in infos}
+        try:
+            snapshot = session.fresh(deadline).snapshot
+        except Corrupt as error:
+            return CheckReport(name, (error.message,), blobs=len(listed))
+        if snapshot is None:
+            raise not_found(name)
+        inspection = _Inspection(snapshot, deadline)
+        inspection.run()
+        problems = inspection.problems
+        if problems or inspection.missing:
+            newest = session.fresh(deadline).snapshot
+            if newest is None or newest.incarnation != snapshot.incarnation:
+                # Deleted, and perhaps created anew, while it was read.
+                continue
+            # A writer may have folded them away meanwhile, which only a newer head shows.
+            still = set(_loose(newest))
+            problems += [text for ref, text in inspection.missing.items() if ref in still]
+        if len(problems) > _SHOWN_PROBLEMS:
+            more = f"and {len(problems) - _SHOWN_PROBLEMS:,} more"
+            problems = [*problems[:_SHOWN_PROBLEMS], more]
+        reached = {snapshot.blobs.name(ref) for ref in inspection.reached}
+        orphans = [size for blob, size in listed.items() if blob not in reached]
+        return CheckReport(
+            name,
+            tuple(problems),
+            commits=inspection.commits,
+            keys=len(snapshot.state),
+            blobs=len(listed),
+            orphans=len(orphans),
+            orphan_bytes=sum(orphans),
+        )
+    raise Timeout(f"config {name!r} could not be checked in time", config=name)
 
 
 def _loose(snapshot: Snapshot) -> Iterator[BlobRef]:
@@ -89,7 +93,7 @@ class _Inspection:
             for ref in self._segments():
                 self._reach(ref)
             state = self._replay()
-        except DiscfgError as error:
+        except Corrupt as error:
             self.problems.append(error.message)
             return
         self._compare(state)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from discfg_core.clock import Deadline
 from discfg_core.engine import ConfigHandle
-from discfg_core.errors import DiscfgError
+from discfg_core.errors import DiscfgError, OutcomeUnknown, StoreUnavailable
 from discfg_core.model import Commit
+from discfg_core.versioned import budget
 from discfg_core.versioned.blobs import make_ref
 from discfg_core.versioned.fold import Due, encode_state
 from discfg_core.versioned.format import BlobRef, StateRef
@@ -18,8 +21,7 @@ from discfg_core.versioned.session import Session
 from discfg_core.versioned.settle import retried
 from discfg_core.versioned.turns import GaveUp, Ticket, Turns
 
-_BATCH_BYTES = 1024 * 1024
-_MAINTENANCE_SECONDS = 30.0
+_KEPT_LEFTOVERS = 256
 
 
 class Committer:
@@ -32,6 +34,8 @@ class Committer:
         self._ids = Ids()
         self._pace = Pace()
         self._doubt: Doubt | None = None
+        # This belongs to nobody: its single steps are atomic.
+        self._leftovers: deque[Leftover] = deque(maxlen=_KEPT_LEFTOVERS)
 
     def write(self, handle: ConfigHandle, prepared: Prepared, deadline: Deadline) -> Commit | None:
         """Commit a transaction; what `StorageEngine.commit` says holds."""
@@ -90,8 +94,8 @@ class Committer:
             self._turns.give_back(ticket for ticket in batch if not ticket.item.answered)
             self._turns.settle(ticket for ticket in batch if ticket.item.answered)
             self._turns.hand_over()
-        for leftover in lead.leftovers:
-            self._clean_up(leftover)
+        self._leftovers.extend(lead.leftovers)
+        self._clean_up(own.deadline)
 
     def _take(self) -> list[Ticket[Work]]:
         """A batch: all that wait, up to a size; the rest stays in the queue."""
@@ -99,29 +103,35 @@ class Committer:
         weight = 0
         for index, ticket in enumerate(waiting):
             weight += ticket.item.weight
-            if weight > _BATCH_BYTES and index > 0:
+            if weight > budget.BATCH_BYTES and index > 0:
                 self._turns.give_back(waiting[index:])
                 return waiting[:index]
         return waiting
 
     # --- after the acknowledgement ---
 
-    def _clean_up(self, leftover: Leftover) -> None:
+    def _clean_up(self, deadline: Deadline) -> None:
         """Delete what the new head no longer refers to, and store a state that is due.
 
         No head to come refers to that garbage either: it descends from the new one. A failure
-        is no failure of the commit before it: garbage that stays is an orphan that `check`
-        counts, and a state that was not stored is due again at the next flush.
+        is no failure of the commit before it, which is acknowledged: what could not be done now
+        is tried again after another commit, and is an orphan that `check` counts until then.
         """
-        session = self._session
-        deadline = Deadline.after(_MAINTENANCE_SECONDS)
-        try:
-            if leftover.garbage:
-                session.substrate.delete_blobs(session.name, leftover.garbage, deadline=deadline)
-            if leftover.due is not None:
-                self._store_state(leftover.incarnation, leftover.due, deadline)
-        except DiscfgError:
-            return
+        while self._leftovers and not deadline.passed():
+            try:
+                leftover = self._leftovers.popleft()
+            except IndexError:
+                return
+            try:
+                if leftover.garbage:
+                    self._session.substrate.delete_blobs(
+                        self._session.name, leftover.garbage, deadline=deadline
+                    )
+                if leftover.due is not None:
+                    self._store_state(leftover.incarnation, leftover.due, deadline)
+            except DiscfgError:
+                self._leftovers.append(leftover)
+                return
 
     def _store_state(self, incarnation: str, due: Due, deadline: Deadline) -> None:
         data = encode_state(due.state)
@@ -133,7 +143,11 @@ class Committer:
     def _lay_down(self, incarnation: str, ref: BlobRef, data: bytes, deadline: Deadline) -> None:
         session = self._session
         name = session.blobs_of(bytes.fromhex(incarnation)).name(ref)
-        retried(
-            lambda: session.substrate.put_blob(session.name, name, data, deadline=deadline),
-            deadline,
-        )
+        try:
+            retried(
+                lambda: session.substrate.put_blob(session.name, name, data, deadline=deadline),
+                deadline,
+            )
+        except OutcomeUnknown as error:
+            # Whether the blob is there or not, nothing refers to it.
+            raise StoreUnavailable("a value could not be written in time") from error

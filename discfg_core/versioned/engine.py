@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -26,12 +27,12 @@ from discfg_core.engine import (
 )
 from discfg_core.errors import Closed, Corrupt, DiscfgError, InvalidOption, KeyNotFound, NewerFormat
 from discfg_core.keys import check_name, normalize_key, normalize_prefix, under
-from discfg_core.model import Change, Commit, ConfigInfo, Node
+from discfg_core.model import Change, Commit, ConfigInfo, LargeValue, Node
 from discfg_core.substrate import Native, Substrate
-from discfg_core.versioned import lifecycle
+from discfg_core.versioned import blobs, lifecycle
 from discfg_core.versioned.check import check
 from discfg_core.versioned.committer import Committer
-from discfg_core.versioned.format import decode_head
+from discfg_core.versioned.format import BlobRef, decode_head
 from discfg_core.versioned.prepare import Prepared, check_text
 from discfg_core.versioned.session import Session
 from discfg_core.versioned.settle import read, retried
@@ -186,16 +187,16 @@ class VersionedEngine:
         # No context manager here: this is the path that is taken a million times a second.
         try:
             key = normalize_key(key)
-            snapshot = self._at(handle.name)[0].view(handle, max_staleness, deadline)
-            node = snapshot.state.get(key)
+            session = self._at(handle.name)[0]
+            node = session.view(handle, max_staleness, deadline).state.get(key)
+            if node is not None and not isinstance(node.content, bytes):
+                node = session.reading(handle, deadline, partial(_whole, key, deadline))
             if node is None:
                 raise KeyNotFound(f"key {key} does not exist in config {handle.name!r}")
-            if isinstance(node.content, bytes):
-                return node
-            return msgspec.structs.replace(node, content=node.value)
         except DiscfgError as error:
             error.locate(engine=self.scheme, operation="get", config=handle.name, key=key)
             raise
+        return node
 
     def view(
         self,
@@ -222,16 +223,12 @@ class VersionedEngine:
             prefix = normalize_prefix(prefix)
             if limit < 1 or (before is not None and before < 1):
                 raise InvalidOption("limit and before are whole numbers from 1")
-            snapshot = self._at(handle.name)[0].view(handle, None, deadline)
-            found: list[Commit] = []
-            for resolved in snapshot.commits_back(before, deadline):
-                commit = resolved.commit
-                if prefix == "/" or any(under(change.key, prefix) for change in commit.changes):
-                    found.append(commit)
-                    if len(found) == limit:
-                        more = commit.revision if commit.revision > 1 else None
-                        return HistoryPage(tuple(found), more)
-            return HistoryPage(tuple(found), None)
+            session = self._at(handle.name)[0]
+
+            def page(snapshot: Snapshot) -> HistoryPage:
+                return _page(snapshot, prefix, before, limit, deadline)
+
+            return session.reading(handle, deadline, page)
 
     def outcome(self, handle: ConfigHandle, commit_id: str, *, deadline: Deadline) -> Commit | None:
         """See `StorageEngine.outcome`."""
@@ -297,12 +294,38 @@ class VersionedEngine:
     def check(self, name: str, *, deadline: Deadline) -> CheckReport:
         """See `StorageEngine.check`."""
         with self._locating("check", name):
-            return check(self._at(name)[0], deadline)
+            self._at(name)
+            return check(self._substrate, name, deadline)
 
     def close(self) -> None:
         """See `StorageEngine.close`."""
         self._closed = True
         self._substrate.close()
+
+
+def _whole(key: str, deadline: Deadline, snapshot: Snapshot) -> Node | None:
+    """A node with its value at hand, however large."""
+    node = snapshot.state.get(key)
+    if node is None or not isinstance(node.content, LargeValue):
+        return node
+    ref = node.content.same
+    if not isinstance(ref, BlobRef):
+        raise TypeError(f"the large value of {key} is no blob but {ref!r}")
+    return msgspec.structs.replace(node, content=snapshot.blobs.fetch([ref], deadline)[0])
+
+
+def _page(
+    snapshot: Snapshot, prefix: str, before: int | None, limit: int, deadline: Deadline
+) -> HistoryPage:
+    found: list[Commit] = []
+    for resolved in snapshot.commits_back(before, deadline):
+        commit = resolved.commit
+        if prefix == "/" or any(under(change.key, prefix) for change in commit.changes):
+            found.append(commit)
+            if len(found) == limit:
+                more = commit.revision if commit.revision > 1 else None
+                return HistoryPage(tuple(found), more)
+    return HistoryPage(tuple(found), None)
 
 
 def _single(
@@ -314,6 +337,7 @@ def _single(
 
 
 def _after_fork() -> None:
+    blobs.after_fork()
     for engine in list(_engines):
         engine.after_fork()
 

@@ -15,6 +15,7 @@ import msgspec
 
 from discfg_core.model import LargeValue, Node
 from discfg_core.substrate import Limits
+from discfg_core.versioned import budget
 from discfg_core.versioned.blobs import make_ref
 from discfg_core.versioned.format import (
     BlobRef,
@@ -28,12 +29,7 @@ from discfg_core.versioned.history import append, segment_of
 from discfg_core.versioned.snapshot import Snapshot
 from discfg_core.versioned.state import State
 
-_TAIL_ITEMS = 64
-_SMALL_STATE_BYTES = 64 * 1024
-_LEAST_DEBT_BYTES = 256 * 1024
 _ENTRY_OVERHEAD_BYTES = 48
-_REF_BYTES = 48
-_MAX_FAN_OUT = 64
 
 
 class Due(NamedTuple):
@@ -71,11 +67,10 @@ class Draft:
     def append(self, records: list[bytes]) -> None:
         """Add commits behind those of the base."""
         body = encode([msgspec.Raw(record) for record in records])
-        share = self._limits.register_budget // 2
-        inline = not self._limits.blobs_ride and len(body) <= share
-        waiting = sum(len(item.body) for item in self.tail if isinstance(item.body, bytes))
-        full = waiting + len(body) * inline > share or len(self.tail) >= _TAIL_ITEMS
-        if self.tail and full:
+        room = budget.tail_bytes(self._limits)
+        inline = not self._limits.blobs_ride and len(body) <= room
+        waiting = sum(_weight(item, inline=inline) for item in self.tail) + len(body)
+        if self.tail and (waiting > room or len(self.tail) >= budget.tail_items(self._limits)):
             self._flush()
         first = self._head.revision + 1
         item = TailItem(first, len(records), body if inline else self._put(body))
@@ -94,9 +89,11 @@ class Draft:
         data = segment_of(base.recent)
         first = head.flushed + 1
         segment = HistoryRef(first, head.revision, self._put(data))
-        fan_out = min(max(self._limits.register_budget // (8 * _REF_BYTES), 4), _MAX_FAN_OUT)
         self.history, indexes = append(
-            self.history, segment, fan_out=fan_out, generation=head.generation
+            self.history,
+            segment,
+            fan_out=budget.fan_out(self._limits),
+            generation=head.generation,
         )
         for ref, index in indexes:
             self.blobs[base.blobs.name(ref.blob)] = index
@@ -109,14 +106,14 @@ class Draft:
     def _flush_state(self, grown: int) -> None:
         head = self._head
         debt = self.state.debt + grown
-        if head.inline <= _SMALL_STATE_BYTES:
+        if head.inline <= budget.SMALL_STATE_BYTES:
             body = encode_state(self._base.state)
-            inline = not self._limits.blobs_ride and len(body) <= self._limits.register_budget // 4
+            inline = len(body) <= budget.state_bytes(self._limits)
             self._discard(self.state.body)
             self.state = StateRef(head.revision, body if inline else self._put(body))
             return
         self.state = StateRef(self.state.revision, self.state.body, debt)
-        if debt > max(_LEAST_DEBT_BYTES, head.inline // 4):
+        if debt > max(budget.LEAST_DEBT_BYTES, head.inline // 4):
             self.due = Due(self._base.state, head.revision, debt, head.generation)
 
     def _put(self, data: bytes) -> BlobRef:
@@ -127,6 +124,13 @@ class Draft:
     def _discard(self, body: bytes | BlobRef) -> None:
         if isinstance(body, BlobRef):
             self.garbage.append(self._base.blobs.name(body))
+
+
+def _weight(item: TailItem, *, inline: bool) -> int:
+    """Bytes of a tail item that count beside others: those in the head, or those in blobs."""
+    if isinstance(item.body, bytes):
+        return len(item.body)
+    return 0 if inline else item.body.size
 
 
 def stored_size(node: Node, key_size: int) -> int:

@@ -79,8 +79,8 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     """A commit. `ops` are encoded operations, or lie in the blob `payload`.
 
     `id` is 16 random bytes, and this commit's alone: two clients that commit with the same `own`
-    id, the caller's, must be able to tell which of them did. `digest` is of what was asked for
-    under that id.
+    id, the caller's, must be able to tell which of them did. `digest` is of what was asked for:
+    it tells a repetition from another use of the id.
     """
 
     revision: int
@@ -88,10 +88,10 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     time: int
     actor: str
     message: str
+    digest: bytes
     ops: bytes
     payload: BlobRef | None = None
     own: str | None = None
-    digest: bytes | None = None
     settings: tuple[dict[str, Any], dict[str, Any]] | None = None
 
     @property

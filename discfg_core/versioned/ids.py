@@ -42,9 +42,10 @@ class Ids:
         self._catch_up(snapshot, deadline)
         floor = 0 if placed is None else min(placed.revision, snapshot.revision)
         self._reach_back(snapshot, floor, deadline)
-        revision = self._revisions.get((actor, commit_id))
-        if revision is not None:
-            return snapshot.commit_at(revision, deadline)
+        for wanted in spellings(commit_id):
+            revision = self._revisions.get((actor, wanted))
+            if revision is not None:
+                return snapshot.commit_at(revision, deadline)
         if placed is not None and floor < self._low:
             raise CommitIdExpired(f"commit id {commit_id} is older than what is remembered")
         return None
@@ -77,6 +78,17 @@ class Ids:
         self._revisions.setdefault((commit.actor, commit.id), commit.revision)
 
 
+def spellings(commit_id: str) -> tuple[str, ...]:
+    """What a commit that is asked for by an id may have as its own.
+
+    `OutcomeUnknown` names a commit that has a random id by a placed one with the same random
+    part.
+    """
+    if commit_ids.parse(commit_id) is None:
+        return (commit_id,)
+    return (commit_id, commit_id.rpartition(".")[2])
+
+
 def find_any(snapshot: Snapshot, commit_id: str, deadline: Deadline) -> Resolved | None:
     """The commit of an id, whoever made it, from the whole history; ``None`` if there is none.
 
@@ -87,8 +99,7 @@ def find_any(snapshot: Snapshot, commit_id: str, deadline: Deadline) -> Resolved
     placed = commit_ids.parse(commit_id)
     if placed is not None and placed.incarnation != snapshot.incarnation:
         raise CommitIdExpired(f"commit id {commit_id} was made for another incarnation")
-    # An error names a commit that has a random id by a placed one with the same random part.
-    wanted = {commit_id, commit_id.rpartition(".")[2]} if placed is not None else {commit_id}
+    wanted = spellings(commit_id)
     floor = 0 if placed is None else placed.revision
     for resolved in snapshot.commits_back(None, deadline):
         if resolved.commit.revision <= floor:

@@ -20,13 +20,14 @@ from discfg_core import commit_ids
 from discfg_core.clock import Instant
 from discfg_core.errors import DiscfgError, OutcomeUnknown, StoreError, Timeout
 from discfg_core.substrate import Register
+from discfg_core.versioned.blobs import BlobMissing
 from discfg_core.versioned.fold import Due
 from discfg_core.versioned.format import decode_record, encode_head
 from discfg_core.versioned.ids import Ids
 from discfg_core.versioned.pace import Pace
 from discfg_core.versioned.plan import LayDownUnder, Plan, Sealed, Work, Write
 from discfg_core.versioned.session import Session
-from discfg_core.versioned.settle import InDoubt, Lost, settle
+from discfg_core.versioned.settle import InDoubt, Lost, read, settle
 from discfg_core.versioned.turns import Ticket
 
 
@@ -175,16 +176,23 @@ class Lead:
     ) -> bool | None:
         """Whether a register shows that this attempt happened; it goes into the cache."""
         session, base = self._session, sealed.base
-        snapshot = session.snapshot_of(register, self._deadline)
-        session.publish(snapshot, since, checked)
-        if snapshot is None or snapshot.incarnation != base.incarnation:
-            return None
-        if not sealed.plan.committed:
-            return snapshot.head.nonce == sealed.head.nonce
-        found = snapshot.commit_at(base.revision + 1, self._deadline)
-        # By the commit's own random id: a caller's id may be another client's commit too.
-        first, _ = sealed.plan.committed[0]
-        return found is not None and decode_record(found.raw).id == first.prepared.id
+        while True:
+            snapshot = session.snapshot_of(register, self._deadline)
+            session.publish(snapshot, since, checked)
+            if snapshot is None or snapshot.incarnation != base.incarnation:
+                return None
+            if not sealed.plan.committed:
+                return snapshot.head.nonce == sealed.head.nonce
+            try:
+                found = snapshot.commit_at(base.revision + 1, self._deadline)
+            except BlobMissing:
+                register = read(session.substrate, session.name, self._deadline)
+                if register is not None and register.token == snapshot.token:
+                    raise
+                continue
+            # By the commit's own random id: a caller's id may be another client's commit too.
+            first, _ = sealed.plan.committed[0]
+            return found is not None and decode_record(found.raw).id == first.prepared.id
 
 
 def _answer(plan: Plan) -> None:

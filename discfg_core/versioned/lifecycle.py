@@ -17,7 +17,7 @@ import msgspec
 from discfg_core.clock import Deadline, Instant
 from discfg_core.engine import MAX_ACTOR_BYTES, MAX_MESSAGE_BYTES, ConfigHandle
 from discfg_core.errors import ConfigExists, ConfigNotFound, DiscfgError, OutcomeUnknown
-from discfg_core.substrate import Register
+from discfg_core.substrate import Register, Token
 from discfg_core.versioned.blobs import is_of
 from discfg_core.versioned.format import (
     FORMAT,
@@ -31,54 +31,63 @@ from discfg_core.versioned.format import (
 from discfg_core.versioned.prepare import check_settings, check_text
 from discfg_core.versioned.session import Session
 from discfg_core.versioned.settle import InDoubt, Lost, retried, settle
-from discfg_core.versioned.snapshot import Snapshot, not_found
-
-Verdict = Callable[[Snapshot | None], bool | None]
+from discfg_core.versioned.snapshot import Snapshot
+from discfg_core.versioned.state import State
 
 
 def create(session: Session, settings: Mapping[str, Any], deadline: Deadline) -> Snapshot:
     """What `StorageEngine.create_config` says."""
     wanted = check_settings(settings)
     substrate, name = session.substrate, session.name
-    retried(lambda: substrate.provision(name, wanted, deadline=deadline), deadline)
-    incarnation = os.urandom(16)
     while True:
         before = session.fresh(deadline).snapshot
         if before is not None and before.head.dropped is None:
             raise ConfigExists(f"config {name!r} exists already", config=name)
-        # A tombstone's sequence goes on, so that the register never seems to go back.
-        sequence = 0 if before is None else before.head.sequence + 1
-        now = time.time_ns()
-        head = Head(
-            format=FORMAT,
-            min_reader=1,
-            min_writer=1,
-            incarnation=incarnation,
-            nonce=os.urandom(16),
-            sequence=sequence,
-            revision=0,
-            created=now,
-            modified=now,
-            generation=0,
-            keys=0,
-            size=0,
-            inline=0,
-            settings=wanted,
-            state=StateRef(),
-            history=[],
-            tail=[],
-        )
-
-        def ours(current: Snapshot | None) -> bool | None:
-            return current is not None and current.head.incarnation == incarnation
-
-        made = _swap(session, before, head, {}, ours=ours, deadline=deadline)
+        if before is not None:
+            check_writable(before.head)
+        retried(lambda: substrate.provision(name, wanted, deadline=deadline), deadline)
+        made = _create_on(session, before, wanted, deadline)
         if made is not None:
             if before is not None:
-                # The config is there; what is left over of its forerunner is an orphan at worst.
+                # The config is there; what is left of its forerunner is an orphan at worst.
                 with suppress(DiscfgError):
                     _bury(session, before.head.incarnation, deadline)
             return made
+
+
+def _create_on(
+    session: Session, before: Snapshot | None, settings: dict[str, Any], deadline: Deadline
+) -> Snapshot | None:
+    # A tombstone's sequence goes on, so that the register never seems to go back.
+    head = _first_head(settings, 0 if before is None else before.head.sequence + 1)
+    blobs = session.blobs_of(head.incarnation)
+    return _Swap(session, before, head, {}, deadline).run(
+        lambda there: there.incarnation == head.incarnation,
+        lambda token: Snapshot(head, {}, token, state=State(), recent=(), blobs=blobs),
+    )
+
+
+def _first_head(settings: dict[str, Any], sequence: int) -> Head:
+    now = time.time_ns()
+    return Head(
+        format=FORMAT,
+        min_reader=1,
+        min_writer=1,
+        incarnation=os.urandom(16),
+        nonce=os.urandom(16),
+        sequence=sequence,
+        revision=0,
+        created=now,
+        modified=now,
+        generation=0,
+        keys=0,
+        size=0,
+        inline=0,
+        settings=settings,
+        state=StateRef(),
+        history=[],
+        tail=[],
+    )
 
 
 def drop(
@@ -88,20 +97,18 @@ def drop(
     check_text("actor", actor, MAX_ACTOR_BYTES)
     check_text("message", message, MAX_MESSAGE_BYTES)
     mark = Dropped(os.urandom(16), time.time_ns(), actor, message)
-
-    def ours(current: Snapshot | None) -> bool | None:
-        if current is None:
-            return None
-        dropped = current.head.dropped
-        return dropped is not None and dropped.id == mark.id
-
     while True:
         before = session.live(session.fresh(deadline).snapshot, handle)
-        check_writable(before.head)
-        buried = _next(before.head, mark)
-        if _swap(session, before, buried, before.unknown, ours=ours, deadline=deadline):
+        if _change(session, before, mark, deadline, lambda head: _mark_of(head) == mark.id):
             break
-    retried(lambda: session.substrate.drop(session.name, deadline=deadline), deadline)
+    try:
+        retried(lambda: session.substrate.drop(session.name, deadline=deadline), deadline)
+    except DiscfgError as error:
+        raise OutcomeUnknown(
+            f"config {session.name!r} is deleted, but the store may still keep its resource",
+            config=session.name,
+            hint="a config created under this name takes it over",
+        ) from error
     return before
 
 
@@ -116,69 +123,120 @@ def undrop(session: Session, deadline: Deadline) -> Snapshot:
             )
         if before.head.dropped is None:
             raise ConfigExists(f"config {name!r} exists", config=name)
-        check_writable(before.head)
         incarnation = before.head.incarnation
 
-        def ours(current: Snapshot | None, incarnation: bytes = incarnation) -> bool | None:
+        def back(head: Head, incarnation: bytes = incarnation) -> bool:
             # Whoever brought it back, it is back; that is all the caller asked for.
-            if current is None or current.head.incarnation != incarnation:
-                return None
-            return current.head.dropped is None
+            return head.incarnation == incarnation and head.dropped is None
 
-        back = _next(before.head, None)
-        made = _swap(session, before, back, before.unknown, ours=ours, deadline=deadline)
+        made = _change(session, before, None, deadline, back)
         if made is not None:
             return made
 
 
-def _next(head: Head, dropped: Dropped | None) -> Head:
-    return msgspec.structs.replace(
-        head, nonce=os.urandom(16), sequence=head.sequence + 1, dropped=dropped
+def _mark_of(head: Head) -> bytes | None:
+    return None if head.dropped is None else head.dropped.id
+
+
+def _change(
+    session: Session,
+    before: Snapshot,
+    dropped: Dropped | None,
+    deadline: Deadline,
+    shows: Callable[[Head], bool],
+) -> Snapshot | None:
+    """Set or lift the mark of a tombstone."""
+    check_writable(before.head)
+    head = msgspec.structs.replace(
+        before.head,
+        nonce=os.urandom(16),
+        sequence=before.head.sequence + 1,
+        dropped=dropped,
+    )
+    return _Swap(session, before, head, before.unknown, deadline).run(
+        shows,
+        lambda token: Snapshot(
+            head,
+            before.unknown,
+            token,
+            state=before.state,
+            recent=before.recent,
+            blobs=before.blobs,
+        ),
     )
 
 
-def _swap(
-    session: Session,
-    before: Snapshot | None,
-    head: Head,
-    unknown: Unknown,
-    *,
-    ours: Verdict,
-    deadline: Deadline,
-) -> Snapshot | None:
-    """The snapshot this swap left; ``None`` if another was quicker."""
-    since, checked = time.monotonic(), Instant.now()
+class _Swap:
+    """One swap of a whole head."""
 
-    def verdict(register: Register | None) -> bool | None:
-        snapshot = session.snapshot_of(register, deadline)
-        session.publish(snapshot, since, checked)
-        return ours(snapshot)
+    def __init__(
+        self,
+        session: Session,
+        before: Snapshot | None,
+        head: Head,
+        unknown: Unknown,
+        deadline: Deadline,
+    ) -> None:
+        self._session = session
+        self._before = before
+        self._head = head
+        self._data = encode_head(head, unknown)
+        self._deadline = deadline
+        self._since, self._checked = time.monotonic(), Instant.now()
+        self._seen: Snapshot | None = None
 
-    data = encode_head(head, unknown)
-    try:
-        outcome = settle(
-            session.substrate,
-            session.name,
-            None if before is None else before.token,
-            data,
-            {},
-            ours=verdict,
-            deadline=deadline,
-        )
-    except InDoubt as doubt:
-        raise OutcomeUnknown(
-            f"nobody can tell whether config {session.name!r} was changed",
-            config=session.name,
-            hint="look at the config, and repeat what did not happen",
-        ) from doubt.__cause__
-    if isinstance(outcome, Lost):
-        return None
-    register = Register(data, outcome.token) if outcome.seen is None else outcome.seen
-    snapshot = session.snapshot_of(register, deadline)
-    session.publish(snapshot, since, checked)
-    if snapshot is None:
-        raise not_found(session.name)
-    return snapshot
+    def run(
+        self, shows: Callable[[Head], bool], left: Callable[[Token], Snapshot]
+    ) -> Snapshot | None:
+        """Carry it out.
+
+        Args:
+            shows: Whether a head shows that it happened.
+            left: The config that it left, from its token.
+
+        Returns:
+            The config it left, or a later one; ``None`` if another was quicker.
+
+        Raises:
+            OutcomeUnknown: Nobody can tell.
+        """
+        session = self._session
+        try:
+            outcome = settle(
+                session.substrate,
+                session.name,
+                None if self._before is None else self._before.token,
+                self._data,
+                {},
+                ours=lambda register: self._ours(register, shows),
+                deadline=self._deadline,
+            )
+        except InDoubt as doubt:
+            raise OutcomeUnknown(
+                f"nobody can tell whether config {session.name!r} was changed",
+                config=session.name,
+                hint="look at the config, and repeat what did not happen",
+            ) from doubt.__cause__
+        if isinstance(outcome, Lost):
+            return None
+        if outcome.seen is not None:
+            return self._seen
+        snapshot = left(outcome.token)
+        session.publish(snapshot, self._since, self._checked)
+        return snapshot
+
+    def _ours(self, register: Register | None, shows: Callable[[Head], bool]) -> bool | None:
+        session = self._session
+        self._seen = session.snapshot_of(register, self._deadline)
+        session.publish(self._seen, self._since, self._checked)
+        if self._seen is None:
+            return None
+        head = self._seen.head
+        if shows(head):
+            return True
+        # Where another swap stands in the chain just where this one would, this one is not.
+        # Further on it may have come and gone.
+        return False if head.sequence == self._head.sequence else None
 
 
 def _bury(session: Session, incarnation: bytes, deadline: Deadline) -> None:

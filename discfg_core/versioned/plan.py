@@ -45,7 +45,7 @@ from discfg_core.versioned.ids import Ids, find_any
 from discfg_core.versioned.prepare import Prepared
 from discfg_core.versioned.replay import changes_of, commit_of, effect
 from discfg_core.versioned.snapshot import Snapshot, not_found
-from discfg_core.versioned.state import Tentative, fingerprint
+from discfg_core.versioned.state import fingerprint
 
 LayDownUnder = Callable[[str, BlobRef, bytes, Deadline], None]
 """Makes a blob of an incarnation durable."""
@@ -158,7 +158,7 @@ class Plan:
         self._blobs: dict[str, bytes] = {}
         self._fold: Fold | None = None
         if base is not None:
-            self._state = Tentative(base.state)
+            self._state = base.state
             self._revision = base.revision
             self._time = base.head.modified
             self._settings = base.head.settings
@@ -168,6 +168,7 @@ class Plan:
 
     def add(self, work: Work, name: str) -> None:
         """Judge one work on what those before it left."""
+        work.place = None
         try:
             base = self._live(work.handle, name)
             work.place = (base.incarnation, base.revision)
@@ -232,10 +233,10 @@ class Plan:
             stamp,
             tx.actor,
             tx.message,
+            prepared.digest,
             prepared.ops,
             prepared.payload,
             tx.commit_id,
-            prepared.digest,
             pair,
         )
         self._revision, self._time = revision, stamp
@@ -302,10 +303,21 @@ class Plan:
             wrong = f"key {key} is at version {node.version}, not {condition.version}"
         elif condition.revision not in (None, node.revision):
             wrong = f"key {key} is of revision {node.revision}, not {condition.revision}"
-        elif condition.value is not None and not _holds(node, condition.value):
+        elif condition.value is not None and not self._holds(node, condition.value):
             wrong = f"key {key} has another value"
         if wrong is not None:
             raise ConditionFailed(wrong, node=node, key=key, revision=self._revision)
+
+    def _holds(self, node: Node, value: bytes) -> bool:
+        content = node.content
+        if isinstance(content, LargeValue):
+            return content.size == len(value) and self._load(content) == value
+        return content == value
+
+    def _load(self, content: LargeValue) -> bytes:
+        if self.base is not None and isinstance(content.same, BlobRef):
+            return self.base.blobs.fetch([content.same], self._deadline)[0]
+        return content.load()
 
     def _account(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -316,7 +328,7 @@ class Plan:
                     self._keys += sign
                     self._size += sign * (key_size + node.size)
                     self._inline += sign * fold.stored_size(node, key_size)
-        self._state.changes.update(effect(changes))
+        self._state = self._state.updated(effect(changes))
 
     def _add_ask(self, work: Ask, base: Snapshot) -> None:
         mate = next((r for r in self._resolved if r.commit.id == work.commit_id), None)
@@ -380,7 +392,7 @@ class Plan:
             sealed.head,
             base.unknown,
             token,
-            state=base.state.updated(self._state.changes),
+            state=self._state,
             recent=(*recent, *self._resolved),
             blobs=base.blobs,
         )
@@ -398,10 +410,3 @@ class Sealed(msgspec.Struct, frozen=True, eq=False):
     def snapshot(self, token: Token) -> Snapshot:
         """The config after the swap."""
         return self.plan.snapshot(self.base, self, token)
-
-
-def _holds(node: Node, value: bytes) -> bool:
-    content = node.content
-    if isinstance(content, LargeValue):
-        return content.size == len(value) and content.load() == value
-    return content == value

@@ -30,9 +30,10 @@ from discfg_core.errors import (
     InvalidValue,
     TextTooLong,
 )
-from discfg_core.keys import normalize_key, normalize_prefix, under
+from discfg_core.keys import normalize_key, normalize_prefix, prefixes_of
 from discfg_core.substrate import Limits
 from discfg_core.values import check_content_type, check_size, encode_json, settings_from
+from discfg_core.versioned import budget
 from discfg_core.versioned.blobs import make_ref
 from discfg_core.versioned.format import (
     BlobRef,
@@ -44,7 +45,6 @@ from discfg_core.versioned.format import (
     pack_type,
 )
 
-_INLINE_VALUE_BYTES = 4096
 MAX_SETTINGS_BYTES = 16 * 1024
 
 LayDown = Callable[[BlobRef, bytes], None]
@@ -63,7 +63,7 @@ class Prepared:
         absent: A key that cannot be there when its `Remove` comes, whatever the state.
         id: 16 random bytes, this commit's alone.
         blobs: Small blobs that go with the swap, in a store where that costs nothing.
-        digest: Of what was asked for, where the caller gave a commit id.
+        digest: Of what is written, to tell a repetition from another use of its id.
         generation: Of the blobs it refers to.
         laid: Whether it refers to any.
     """
@@ -111,24 +111,26 @@ class Prepared:
         )
         self.placed = None if tx.commit_id is None else commit_ids.parse(tx.commit_id)
         self.id = os.urandom(16)
-        self.digest = None if tx.commit_id is None else self._digest()
+        self.digest = self._digest()
         self.blobs: dict[BlobRef, bytes] = {}
         self.payload: BlobRef | None = None
         self.generation = 0
         self.laid = False
         self.decoded: list[Op] = []
         self.ops = b""
-        threshold = inline_value_bytes(limits)
+        threshold = budget.value_bytes(limits)
         if all(not isinstance(op, Put) or len(op.value) <= threshold for op in self._sources):
             self._encode([_plain(op) for op in self._sources])
-            self.laid = len(self.ops) > inline_ops_bytes(limits)
+            self.laid = len(self.ops) > budget.ops_bytes(limits)
         else:
             self.laid = True
 
     @property
     def weight(self) -> int:
-        """Bytes it adds to the batch's records, roughly."""
-        return len(self.ops) + len(self.tx.message) + 100
+        """Bytes it adds to a batch's swap, roughly."""
+        riding = sum(map(len, self.blobs.values()))
+        settings = 0 if self.settings is None else len(encode(self.settings))
+        return len(self.ops) + len(self.tx.message) + riding + settings + 100
 
     def lay_down(self, generation: int, put: LayDown) -> None:
         """Make the blobs it refers to durable, under this generation; again after a collection.
@@ -141,7 +143,7 @@ class Prepared:
         self.generation = generation
         self.payload = None
         self.blobs = {}
-        threshold = inline_value_bytes(self._limits)
+        threshold = budget.value_bytes(self._limits)
         ops: list[Op] = []
         for op in self._sources:
             if isinstance(op, Put) and len(op.value) > threshold:
@@ -151,13 +153,11 @@ class Prepared:
             else:
                 ops.append(_plain(op))
         self._encode(ops)
-        if len(self.ops) > inline_ops_bytes(self._limits):
+        if len(self.ops) > budget.ops_bytes(self._limits):
             self.payload = make_ref(self.ops, generation)
             self.blobs[self.payload] = self.ops
             self.ops = b""
-        riding = self._limits.blobs_ride and (
-            sum(map(len, self.blobs.values())) <= self._limits.register_budget
-        )
+        riding = sum(map(len, self.blobs.values())) <= budget.riding_bytes(self._limits)
         if not riding:
             for ref, data in self.blobs.items():
                 put(ref, data)
@@ -171,10 +171,10 @@ class Prepared:
         if len(tx.ops) > MAX_COMMIT_KEYS:
             raise CommitTooLarge(f"this commit has {len(tx.ops):,} operations")
         required = []
-        # What the operations so far say of a key: put, or removed; else the state decides.
-        known: dict[str, bool] = {}
-        cleared: list[str] = []
-        for op in tx.ops:
+        # What the operations so far say of a key, and since when: put, or removed.
+        known: dict[str, tuple[int, bool]] = {}
+        cleared: dict[str, int] = {}
+        for index, op in enumerate(tx.ops):
             if isinstance(op, Put):
                 key = normalize_key(op.key)
                 if not isinstance(op.value, bytes):
@@ -182,53 +182,39 @@ class Prepared:
                 check_size(op.value)
                 check_content_type(op.content_type)
                 self._sources.append(Put(key, op.value, op.content_type))
-                known[key] = True
+                known[key] = (index, True)
             elif isinstance(op, Remove):
                 key = normalize_key(op.key)
-                there = known.get(key)
-                if there is None and any(under(key, prefix) for prefix in cleared):
+                since, there = known.get(key, (-1, None))
+                if any(cleared.get(prefix, -1) > since for prefix in prefixes_of(key)):
                     there = False
                 if not op.missing_ok:
                     if there is False:
                         self.absent = self.absent or key
-                    if there is None:
+                    elif there is None:
                         required.append(key)
                 self._sources.append(Remove(key))
-                known[key] = False
+                known[key] = (index, False)
             else:
                 prefix = normalize_prefix(op.prefix)
                 self._sources.append(RemovePrefixOp(prefix))
-                cleared.append(prefix)
-                for key in known:
-                    if under(key, prefix):
-                        known[key] = False
+                cleared[prefix] = index
         self.required = tuple(required)
 
     def _digest(self) -> bytes:
-        # Of what is written, not of the conditions: whoever repeats a transaction has read anew.
-        digest = blake2b(digest_size=16)
+        # Not of the conditions: whoever repeats a transaction has read anew.
+        digest = blake2b(digest_size=8)
         for op in self._sources:
             if isinstance(op, Put):
-                parts = [b"put", op.key.encode(), op.content_type.encode(), op.value]
+                head = encode(("put", op.key, op.content_type, len(op.value)))
+                digest.update(head)
+                digest.update(op.value)
             elif isinstance(op, Remove):
-                parts = [b"remove", op.key.encode()]
+                digest.update(encode(("remove", op.key)))
             else:
-                parts = [b"prefix", op.prefix.encode()]
-            for part in parts:
-                digest.update(b"%d:" % len(part))
-                digest.update(part)
+                digest.update(encode(("prefix", op.prefix)))
         digest.update(encode(self.settings))
         return digest.digest()
-
-
-def inline_value_bytes(limits: Limits) -> int:
-    """Values above this lie in a blob of their own."""
-    return min(_INLINE_VALUE_BYTES, limits.register_budget // 3)
-
-
-def inline_ops_bytes(limits: Limits) -> int:
-    """Operations above this, encoded, lie in a blob, written once however often a race is lost."""
-    return max(limits.register_budget // 4, inline_value_bytes(limits) + 1100)
 
 
 def _plain(op: Put | Remove | RemovePrefixOp) -> Op:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from discfg_core.keys import under
+from discfg_core.keys import prefixes_of, under
 from discfg_core.model import Action, Change, Commit, LargeValue, Node
 from discfg_core.versioned.format import (
     BlobRef,
@@ -18,7 +18,7 @@ from discfg_core.versioned.format import (
     Op,
     PutOp,
     Record,
-    RemoveOp,
+    RemovePrefixOp,
     unpack_type,
 )
 
@@ -45,17 +45,7 @@ def changes_of(
     operations wrote it; one that was not begins at version 1; one that is absent before and
     after has no change.
     """
-    final: dict[str, PutOp | None] = {}
-    for op in ops:
-        if isinstance(op, PutOp):
-            final[op.key] = op
-        elif isinstance(op, RemoveOp):
-            final[op.key] = None
-        else:
-            for key in [key for key in final if under(key, op.prefix)]:
-                final[key] = None
-            for node in nodes.scan(op.prefix):
-                final[node.key] = None
+    final = _outcome(nodes, ops)
     changes = []
     for key in sorted(final) if len(final) > 1 else final:
         put, before = final[key], nodes.get(key)
@@ -73,6 +63,32 @@ def changes_of(
             continue
         changes.append(Change(action, node, before, revision))
     return tuple(changes)
+
+
+def _outcome(nodes: Nodes, ops: Sequence[Op]) -> dict[str, PutOp | None]:
+    """For each key that is touched, what is put there in the end.
+
+    One pass over the operations and one scan for each outermost prefix: a commit may have
+    100,000 of both.
+    """
+    final: dict[str, PutOp | None] = {}
+    turn: dict[str, int] = {}
+    cleared: dict[str, int] = {}
+    for index, op in enumerate(ops):
+        if isinstance(op, RemovePrefixOp):
+            cleared[op.prefix] = index
+        else:
+            final[op.key] = op if isinstance(op, PutOp) else None
+            turn[op.key] = index
+    if cleared:
+        for key, index in turn.items():
+            if any(cleared.get(prefix, -1) > index for prefix in prefixes_of(key)):
+                final[key] = None
+        for prefix in cleared:
+            if not any(above in cleared for above in prefixes_of(prefix) if above != prefix):
+                for node in nodes.scan(prefix):
+                    final.setdefault(node.key, None)
+    return final
 
 
 def effect(changes: Sequence[Change]) -> dict[str, Node | None]:

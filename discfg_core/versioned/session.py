@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from copy import copy
-from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -18,6 +19,8 @@ from discfg_core.versioned.format import decode_head
 from discfg_core.versioned.settle import read, retried
 from discfg_core.versioned.snapshot import Snapshot, load, not_found
 from discfg_core.versioned.turns import GaveUp, Ticket, Turns
+
+Answer = TypeVar("Answer")
 
 
 class Confirmed(msgspec.Struct, frozen=True):
@@ -73,14 +76,38 @@ class Session:
             StoreError, Timeout: It cannot be read now.
         """
         latest = self._latest
-        if (
-            max_staleness is None
-            or latest is None
-            or latest.snapshot is None
-            or latest.checked.age() > max_staleness
-        ):
-            latest = self.fresh(deadline)
-        return self.live(latest.snapshot, handle)
+        if max_staleness is not None and latest is not None:
+            snapshot = latest.snapshot
+            # That a config is gone is never said from the cache: the caller may have made it.
+            if (
+                snapshot is not None
+                and snapshot.head.dropped is None
+                and handle.incarnation in (None, snapshot.incarnation)
+                and latest.checked.age() <= max_staleness
+            ):
+                handle.pin(snapshot.incarnation)
+                return snapshot
+        return self.live(self.fresh(deadline).snapshot, handle)
+
+    def reading(
+        self, handle: ConfigHandle, deadline: Deadline, use: Callable[[Snapshot], Answer]
+    ) -> Answer:
+        """What `use` makes of the config, from blobs that may be deleted under it.
+
+        Raises:
+            ConfigNotFound, ConfigReplaced: It is gone, and its blobs with it.
+            Corrupt: A blob that the latest head needs is missing.
+            StoreError, Timeout: It cannot be read now.
+        """
+        snapshot = self.view(handle, None, deadline)
+        while True:
+            try:
+                return use(snapshot)
+            except BlobMissing:
+                newer = self.view(handle, None, deadline)
+                if newer.token == snapshot.token:
+                    raise
+                snapshot = newer
 
     def live(self, snapshot: Snapshot | None, handle: ConfigHandle) -> Snapshot:
         """The snapshot, if it is of a config that exists and that the handle means.
@@ -219,17 +246,13 @@ class Session:
                 known = None
             blobs = self.blobs_of(head.incarnation)
             try:
-                return retried(
-                    partial(
-                        load,
-                        head,
-                        unknown,
-                        register.token,
-                        blobs=blobs,
-                        known=known,
-                        deadline=deadline,
-                    ),
-                    deadline,
+                return load(
+                    head,
+                    unknown,
+                    register.token,
+                    blobs=blobs,
+                    known=known,
+                    deadline=deadline,
                 )
             except BlobMissing:
                 # A writer may have folded those blobs away since the head was read. If the head

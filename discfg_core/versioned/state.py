@@ -15,7 +15,6 @@ from hashlib import blake2b
 from heapq import merge
 from math import isqrt
 
-from discfg_core.keys import under
 from discfg_core.model import Node
 
 _SMALLEST_DELTA = 64
@@ -99,34 +98,6 @@ class State:
             fresh._base = _Base(nodes)
             fresh._delta = {}
         return fresh
-
-
-class Tentative:
-    """A state with changes laid on top that may still be taken back; for one thread."""
-
-    __slots__ = ("_base", "changes")
-
-    def __init__(self, base: State) -> None:
-        self._base = base
-        self.changes: dict[str, Node | None] = {}
-
-    def get(self, key: str) -> Node | None:
-        """The node of a normalised key; ``None`` for an absent one."""
-        if key in self.changes:
-            return self.changes[key]
-        return self._base.get(key)
-
-    def scan(self, prefix: str) -> list[Node]:
-        """The nodes of a normalised prefix and below it, sorted by key."""
-        found = {node.key: node for node in self._base.scan(prefix)}
-        for key, node in self.changes.items():
-            if not under(key, prefix):
-                continue
-            if node is None:
-                found.pop(key, None)
-            else:
-                found[key] = node
-        return [found[key] for key in sorted(found)]
 
 
 def fingerprint(nodes: Iterator[Node] | list[Node]) -> bytes:

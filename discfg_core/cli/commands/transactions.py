@@ -1,0 +1,54 @@
+"""`commit`: many keys in one commit."""
+
+from __future__ import annotations
+
+import click
+
+from discfg_core import wire
+from discfg_core.cli import arguments
+from discfg_core.cli.options import Command, session, write_options
+from discfg_core.errors import InvalidInput
+
+_MAX_BYTES = 256 * 1024 * 1024
+
+
+@click.command("commit", cls=Command)
+@click.argument("file")
+@write_options
+@click.pass_context
+def commit(context: click.Context, file: str, message: str, commit_id: str | None) -> None:
+    r"""Carry out a transaction.
+
+    All the operations in FILE (- is standard input) become one commit, or none of them does.
+
+    \b
+    FILE holds JSON:
+      [{"op": "set", "key": "db/host", "value": "10.0.0.1", "ifVersion": 3},
+       {"op": "delete", "key": "db/old"},
+       {"op": "deletePrefix", "prefix": "cache"}]
+    or {"ops": [...], "message": "why", "ifConfigRevision": 7, "commitId": "..."}
+    """
+    from discfg_core.requests import commit_request
+
+    this = session(context)
+    config = this.config_name()
+    raw = arguments.read(file, _MAX_BYTES)
+    if len(raw) > _MAX_BYTES:
+        raise InvalidInput("this transaction exceeds 256 MiB", hint="split it into several")
+    request = commit_request(raw)
+    with this.open(writes=True) as store:
+        transaction = store.config(config).transaction(
+            message=message or request.message,
+            if_config_revision=request.if_config_revision,
+            commit_id=commit_id or request.commit_id,
+        )
+        with transaction:
+            request.apply(transaction)
+        made = transaction.commit
+        human = "nothing to change"
+        if made is not None:
+            human = f"revision {made.revision}: {len(made.changes)} keys changed"
+        this.output.result(
+            lambda: {"action": "commit", "commit": {} if made is None else wire.commit_json(made)},
+            human,
+        )
