@@ -166,6 +166,18 @@ class TextTooLong(InvalidInput):
     default_hint = "shorten it"
 
 
+class InvalidTransaction(InvalidInput):
+    """Raised when a transaction is malformed, or used outside its ``with`` block."""
+
+    code = "invalid_transaction"
+
+
+class InvalidDotfile(InvalidInput):
+    """Raised when the working directory's ``.discfg`` is not one that discfg wrote."""
+
+    code = "invalid_dotfile"
+
+
 class FileUnreadable(InvalidInput):
     """Raised when a file that the caller named cannot be read."""
 

@@ -4,11 +4,12 @@ The request is an object, or the array of its operations alone::
 
     {"ops": [{"op": "set", "key": "db/host", "value": "10.0.0.1", "ifVersion": 3},
              {"op": "delete", "key": "db/old", "missingOk": true},
-             {"op": "deletePrefix", "prefix": "cache"}],
+             {"op": "deletePrefix", "prefix": "cache"},
+             {"op": "check", "key": "db/owner", "ifValue": "ann"}],
      "message": "move the database", "ifConfigRevision": 7, "commitId": "deploy-42"}
 
-``set`` and ``delete`` take the conditions ``ifVersion``, ``ifRevision`` and ``ifValue``, a
-``set`` also ``ifAbsent``; null is no condition.
+``set``, ``delete`` and ``check`` (which writes nothing) take the conditions ``ifVersion``,
+``ifRevision`` and ``ifValue``, ``set`` and ``check`` also ``ifAbsent``; null is no condition.
 
 A value is text, stored as text, or any other JSON, stored with the very bytes it has in the
 request. ``contentType`` names another type. ``"encoding": "base64"`` says that ``value`` and
@@ -18,12 +19,12 @@ request. ``contentType`` names another type. ``"encoding": "base64"`` says that 
 from __future__ import annotations
 
 import binascii
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import msgspec
 
 from discfg_core import values
-from discfg_core.errors import InvalidInput, InvalidValue
+from discfg_core.errors import InvalidTransaction, InvalidValue
 
 if TYPE_CHECKING:
     from discfg_core.transaction import ConfigTransaction
@@ -67,10 +68,22 @@ class _DeletePrefix(_Op, frozen=True, kw_only=True, tag="deletePrefix"):
     prefix: str
 
 
+class _Check(_Op, frozen=True, kw_only=True, tag="check"):
+    key: str
+    encoding: str | None = None
+    if_version: int | None = None
+    if_revision: int | None = None
+    if_absent: bool = False
+    if_value: msgspec.Raw = _NOT_GIVEN
+
+
+_Ops: TypeAlias = list[_Set | _Delete | _DeletePrefix | _Check]
+
+
 class CommitRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """A transaction as it was asked for: its options, and operations for `apply`."""
 
-    ops: list[_Set | _Delete | _DeletePrefix]
+    ops: _Ops
     message: str = ""
     if_config_revision: int | None = None
     commit_id: str | None = None
@@ -101,6 +114,14 @@ class CommitRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_
                     if_absent=op.if_absent,
                     if_value=if_value,
                 )
+            elif isinstance(op, _Check):
+                transaction.check(
+                    op.key,
+                    if_version=op.if_version,
+                    if_revision=op.if_revision,
+                    if_absent=op.if_absent,
+                    if_value=if_value,
+                )
             else:
                 transaction.delete(
                     op.key,
@@ -115,10 +136,10 @@ def commit_request(raw: bytes) -> CommitRequest:
     """The transaction that JSON of the above shape asks for.
 
     Raises:
-        InvalidInput: It is not JSON of that shape. The message says where.
+        InvalidTransaction: It is not JSON of that shape. The message says where.
     """
     if raw.lstrip()[:1] == b"[":
-        return CommitRequest(ops=_decode(raw, list[_Set | _Delete | _DeletePrefix]))
+        return CommitRequest(ops=_decode(raw, _Ops))
     return _decode(raw, CommitRequest)
 
 
@@ -126,7 +147,7 @@ def _decode(raw: bytes, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput(f"this is not a transaction: {error}", hint=_HINT) from error
+        raise InvalidTransaction(f"this is not a transaction: {error}", hint=_HINT) from error
 
 
 def _condition(raw: msgspec.Raw, encoding: str | None) -> bytes | None:

@@ -22,7 +22,7 @@ from discfg_core.engine import (
     Transaction,
     View,
 )
-from discfg_core.errors import InvalidInput, InvalidOption
+from discfg_core.errors import InvalidOption, InvalidTransaction
 from discfg_core.keys import normalize_key, normalize_prefix, under
 from discfg_core.model import Commit, Node
 
@@ -69,7 +69,7 @@ class ConfigTransaction:
 
     def __enter__(self) -> Self:
         if self._phase != "new":
-            raise InvalidInput(
+            raise InvalidTransaction(
                 "this transaction was entered before", hint="begin another with transaction()"
             )
         self._phase = "open"
@@ -110,7 +110,7 @@ class ConfigTransaction:
         revision 0.
 
         Raises:
-            InvalidKey, InvalidInput: A bad key; the block has ended.
+            InvalidKey, InvalidTransaction: A bad key; the block has ended.
             ConfigNotFound, ConfigReplaced, StoreError, Timeout: By the first read.
         """
         view = self._reading()
@@ -131,7 +131,7 @@ class ConfigTransaction:
         are those of the moment of the call.
 
         Raises:
-            InvalidKey, InvalidInput: A bad prefix; the block has ended.
+            InvalidKey, InvalidTransaction: A bad prefix; the block has ended.
             ConfigNotFound, ConfigReplaced, StoreError, Timeout: By the first read.
         """
         view = self._reading()
@@ -165,7 +165,7 @@ class ConfigTransaction:
 
         Raises:
             InvalidKey, InvalidOption, InvalidValue, ValueTooLarge: As for `Config.set`.
-            InvalidInput: The block has ended.
+            InvalidTransaction: The block has ended.
         """
         self._check_open()
         key = normalize_key(key)
@@ -199,7 +199,7 @@ class ConfigTransaction:
 
         Raises:
             InvalidKey, InvalidOption, InvalidValue, ValueTooLarge: As for `Config.delete`.
-            InvalidInput: The block has ended.
+            InvalidTransaction: The block has ended.
         """
         self._check_open()
         key = normalize_key(key)
@@ -215,7 +215,7 @@ class ConfigTransaction:
         """Remove the prefix itself and every key below it, whole segments; none is fine too.
 
         Raises:
-            InvalidKey, InvalidInput: A bad prefix; the block has ended.
+            InvalidKey, InvalidTransaction: A bad prefix; the block has ended.
         """
         self._check_open()
         prefix = normalize_prefix(prefix)
@@ -225,11 +225,40 @@ class ConfigTransaction:
                 self._own[key] = None
         self._removed_prefixes.add(prefix)
 
+    def check(
+        self,
+        key: str,
+        *,
+        if_version: int | None = None,
+        if_revision: int | None = None,
+        if_absent: bool = False,
+        if_value: Any = None,
+    ) -> None:
+        """Commit only if a key is like this, without writing it. Conditions are as for `set`.
+
+        Raises:
+            InvalidKey, InvalidOption, InvalidValue, ValueTooLarge: As for `Config.set`; no
+                condition is `InvalidOption` too.
+            InvalidTransaction: The block has ended.
+        """
+        self._check_open()
+        key = normalize_key(key)
+        condition = arguments.key_condition(
+            key,
+            version=if_version,
+            revision=if_revision,
+            absent=if_absent,
+            value=if_value,
+        )
+        if condition is None:
+            raise InvalidOption("check needs a condition", hint="such as if_version=3", key=key)
+        self._conditions.append(condition)
+
     # --- shared by the above ---
 
     def _check_open(self) -> None:
         if self._phase != "open":
-            raise InvalidInput(
+            raise InvalidTransaction(
                 "this transaction has ended"
                 if self._phase == "ended"
                 else "this transaction has not begun",

@@ -232,8 +232,13 @@ def error_json(action: str, error: errors.DiscfgError) -> Answer:
     if isinstance(error, errors.ConditionFailed):
         shown["revision"] = error.revision
         shown["node"] = _without_failing(error.node)
-    told = {name: value for name, value in shown.items() if value is not None}
+    told = {name: _printable(value) for name, value in shown.items() if value is not None}
     return {"action": action, "error": told | {"retryable": error.retryable}}
+
+
+def _printable(value: Any) -> Any:
+    # What a caller typed may have no UTF-8 form, and is quoted in the error that says so.
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def _without_failing(node: Node | None) -> Answer:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from discfg_core import urls
+from discfg_core._override import override
 from discfg_core._version import __version__
 from discfg_core.cli.options import shared_options
 from discfg_core.cli.output import Format, Output, OutputClosed, OutputFailed, discard_output
-from discfg_core.cli.overriding import override
 from discfg_core.cli.session import Session
 from discfg_core.errors import DiscfgError
 

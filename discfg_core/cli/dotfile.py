@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from discfg_core.errors import FileUnreadable, InvalidInput
+from discfg_core.errors import FileUnreadable, InvalidDotfile
 from discfg_core.keys import check_name
 
 NAME = ".discfg"
@@ -36,7 +36,7 @@ def read() -> InUse:
 
     Raises:
         FileUnreadable: The file cannot be read.
-        InvalidInput: It is not of the form above.
+        InvalidDotfile: It is not of the form above.
         InvalidName: Its first line is not a config's name.
     """
     try:
@@ -84,8 +84,8 @@ def write(config: str, store: str | None) -> None:
         ) from error
 
 
-def _malformed(why: str) -> InvalidInput:
-    return InvalidInput(
+def _malformed(why: str) -> InvalidDotfile:
+    return InvalidDotfile(
         f"{NAME} in this directory cannot be used: {why}",
         hint="write it again with `discfg use NAME`, or delete it",
     )

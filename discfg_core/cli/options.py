@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from discfg_core._override import override
 from discfg_core.cli.output import Format
-from discfg_core.cli.overriding import override
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar
 import msgspec
 import pytest
 
+from discfg_core._override import override
 from discfg_core.clock import Deadline
 from discfg_core.errors import DiscfgError, OutcomeUnknown, StoreFull, StoreUnavailable
 from discfg_core.substrate import BlobRange, Register
-from discfg_core.testing._override import override
 from discfg_core.testing.delegate import DelegatingSubstrate
 from discfg_core.testing.engine_base import EngineCase
 from discfg_core.testing.engine_client import Client

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from discfg_core._override import override
 from discfg_core.clock import Deadline
 from discfg_core.errors import DiscfgError, OutcomeUnknown, StoreUnavailable
 from discfg_core.substrate import SwapConflict
-from discfg_core.testing._override import override
 from discfg_core.testing.delegate import DelegatingSubstrate
 
 if TYPE_CHECKING:

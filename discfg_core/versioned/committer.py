@@ -53,13 +53,13 @@ class Committer:
         return self._submit(Ask(handle, commit_id), deadline)
 
     def _submit(self, work: Work, deadline: Deadline) -> Commit | None:
-        ticket = Ticket(work, deadline)
         try:
-            if self._turns.enter(ticket):
-                self._lead(ticket)
+            self._turns.run(Ticket(work, deadline), self._lead)
         except GaveUp as gave_up:
             taken = gave_up.taken or work.in_doubt
             raise (unknown(work) if taken else late(work)) from None
+        if self._leftovers:
+            self._clean_up(deadline)
         if work.place is not None:
             work.handle.pin(work.place[0])
         if work.error is not None:
@@ -67,46 +67,22 @@ class Committer:
         return work.commit
 
     def _lead(self, own: Ticket[Work]) -> None:
-        batch: list[Ticket[Work]] = [own]
-        lead: Lead | None = None
+        session = self._session
+        interval = session.substrate.limits(session.name).min_swap_interval
+        self._pace.pause(interval, own.deadline)
+        lead = Lead(
+            session,
+            ids=self._ids,
+            pace=self._pace,
+            lay_down=self._lay_down,
+            own=own,
+            doubt=self._doubt,
+        )
         try:
-            session = self._session
-            interval = session.substrate.limits(session.name).min_swap_interval
-            self._pace.pause(interval, own.deadline)
-            batch = self._take()
-            lead = Lead(
-                session,
-                ids=self._ids,
-                pace=self._pace,
-                lay_down=self._lay_down,
-                own=own,
-                doubt=self._doubt,
-            )
-            lead.serve(batch)
-        except BaseException as error:
-            # Interrupted, perhaps behind a request: nobody can tell those who wait any more.
-            for ticket in batch:
-                ticket.item.answer(unknown(ticket.item, error))
-            raise
+            lead.serve(self._turns.take(budget.BATCH_BYTES))
         finally:
-            if lead is not None:
-                self._doubt = lead.doubt
-            self._turns.give_back(ticket for ticket in batch if not ticket.item.answered)
-            self._turns.settle(ticket for ticket in batch if ticket.item.answered)
-            self._turns.hand_over()
-        self._leftovers.extend(lead.leftovers)
-        self._clean_up(own.deadline)
-
-    def _take(self) -> list[Ticket[Work]]:
-        """A batch: all that wait, up to a size; the rest stays in the queue."""
-        waiting = self._turns.take()
-        weight = 0
-        for index, ticket in enumerate(waiting):
-            weight += ticket.item.weight
-            if weight > budget.BATCH_BYTES and index > 0:
-                self._turns.give_back(waiting[index:])
-                return waiting[:index]
-        return waiting
+            self._doubt = lead.doubt
+            self._leftovers.extend(lead.leftovers)
 
     # --- after the acknowledgement ---
 

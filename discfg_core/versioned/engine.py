@@ -25,7 +25,15 @@ from discfg_core.engine import (
     Transaction,
     View,
 )
-from discfg_core.errors import Closed, Corrupt, DiscfgError, InvalidOption, KeyNotFound, NewerFormat
+from discfg_core.errors import (
+    Closed,
+    Corrupt,
+    DiscfgError,
+    InvalidKey,
+    InvalidOption,
+    KeyNotFound,
+    NewerFormat,
+)
 from discfg_core.keys import check_name, normalize_key, normalize_prefix, under
 from discfg_core.model import Change, Commit, ConfigInfo, LargeValue, Node
 from discfg_core.substrate import Native, Substrate
@@ -99,6 +107,8 @@ class VersionedEngine:
         try:
             yield
         except DiscfgError as error:
+            if key is not None and not isinstance(error, InvalidKey):
+                key = normalize_key(key)
             error.locate(engine=self.scheme, operation=operation, config=config, key=key)
             raise
 

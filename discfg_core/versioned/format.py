@@ -1,9 +1,9 @@
 """What is stored, byte for byte; `docs/format.md` specifies it for other languages.
 
 Everything is msgpack. The head is a map, so that fields this version does not know are seen and
-carried through. The parts inside it are arrays, whose unknown trailing elements are ignored and
-which are never rewritten from their decoded form: the tail and the segments keep each record's
-own bytes.
+carried through. A commit's record is kept as its own bytes wherever it moves, so that nothing a
+newer client put there is lost; the other parts are arrays that are encoded anew, and may only
+grow together with `min_writer`.
 """
 
 from __future__ import annotations

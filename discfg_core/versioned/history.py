@@ -159,10 +159,15 @@ class History:
                     if revision < ref.first + offset <= last:
                         yield resolve(item, self._blobs, self._deadline)
 
-    def back_from(self, last: int) -> Iterator[Resolved]:
-        """The commits up to `last`, newest first."""
+    def items_back(self, last: int) -> Iterator[SegmentItem]:
+        """The stored commits up to `last`, newest first."""
         for ref in self.segments_back(last):
             items = decode_segment(self._blobs.fetch([ref.blob], self._deadline)[0])
             for offset in range(len(items) - 1, -1, -1):
                 if ref.first + offset <= last:
-                    yield resolve(items[offset], self._blobs, self._deadline)
+                    yield items[offset]
+
+    def back_from(self, last: int) -> Iterator[Resolved]:
+        """The commits up to `last`, newest first."""
+        for item in self.items_back(last):
+            yield resolve(item, self._blobs, self._deadline)

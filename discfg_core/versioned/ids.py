@@ -1,4 +1,10 @@
-"""Which commit ids were used, and by which commit."""
+"""Which commit ids were used, and by which commit.
+
+An id that knows its place (`discfg_core.commit_ids`) is looked for among the commits behind that
+place, and refused as expired where that is further back than the window. One of the caller's own
+design does not tell its age, and a write must never happen twice: it is looked for in the whole
+history, once in the life of a process, and remembered from then on.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +13,7 @@ import time
 from discfg_core import commit_ids
 from discfg_core.clock import NANOSECONDS, Deadline
 from discfg_core.errors import CommitIdExpired
+from discfg_core.versioned.format import Record
 from discfg_core.versioned.history import Resolved
 from discfg_core.versioned.snapshot import Snapshot
 
@@ -19,18 +26,20 @@ Id = tuple[str, str]
 
 
 class Ids:
-    """The ids of a contiguous range of revisions; for one thread at a time."""
+    """The ids of the latest commits; for one thread at a time."""
 
     def __init__(self) -> None:
         self._incarnation = b""
-        # The revisions (low, high] are known.
-        self._low = self._high = 0
+        self._high = 0
+        # All ids of the revisions (low, high], and the callers' own of (own_low, high].
+        self._low = self._own_low = 0
         self._revisions: dict[Id, int] = {}
+        self._own: dict[Id, int] = {}
 
     def find(
         self, snapshot: Snapshot, actor: str, commit_id: str, deadline: Deadline
     ) -> Resolved | None:
-        """The commit that an actor made with an id of its own; ``None`` if there is none.
+        """The commit that an actor made with an id; ``None`` if there is none.
 
         Raises:
             CommitIdExpired: The id is too old to tell.
@@ -40,42 +49,60 @@ class Ids:
         if placed is not None and placed.incarnation != snapshot.incarnation:
             raise CommitIdExpired(f"commit id {commit_id} was made for another incarnation")
         self._catch_up(snapshot, deadline)
-        floor = 0 if placed is None else min(placed.revision, snapshot.revision)
+        if placed is None:
+            self._reach_own(snapshot, deadline)
+            revision = self._own.get((actor, commit_id))
+            return None if revision is None else snapshot.commit_at(revision, deadline)
+        floor = min(placed.revision, snapshot.revision)
         self._reach_back(snapshot, floor, deadline)
         for wanted in spellings(commit_id):
             revision = self._revisions.get((actor, wanted))
             if revision is not None:
                 return snapshot.commit_at(revision, deadline)
-        if placed is not None and floor < self._low:
+        if floor < self._low:
             raise CommitIdExpired(f"commit id {commit_id} is older than what is remembered")
         return None
 
     def _catch_up(self, snapshot: Snapshot, deadline: Deadline) -> None:
-        revision = snapshot.revision
-        known = self._incarnation == snapshot.head.incarnation and self._high <= revision
-        if not known or revision - self._high > WINDOW_COMMITS or len(self._revisions) > _KEPT:
+        """Know the newest commits; forget all, where too many came since."""
+        high = snapshot.revision
+        known = self._incarnation == snapshot.head.incarnation and self._high <= high
+        if not known:
             self._incarnation = snapshot.head.incarnation
-            self._low = self._high = revision
+            self._own_low = self._high = high
+            self._own = {}
+        if not known or high - self._high > WINDOW_COMMITS or len(self._revisions) > _KEPT:
+            self._low = high
             self._revisions = {}
-        for resolved in snapshot.commits_after(self._high, deadline):
-            self._note(resolved)
-            self._high = resolved.commit.revision
+        for record in snapshot.records_back(None, deadline):
+            if record.revision <= self._high:
+                break
+            self._note(record)
+        self._high = high
 
     def _reach_back(self, snapshot: Snapshot, floor: int, deadline: Deadline) -> None:
         if self._low <= floor:
             return
         enough = snapshot.revision - WINDOW_COMMITS
         horizon = time.time_ns() - WINDOW_NS
-        for resolved in snapshot.commits_back(self._low + 1, deadline):
-            commit = resolved.commit
-            if commit.revision <= floor or (commit.revision <= enough and commit.time_ns < horizon):
+        for record in snapshot.records_back(self._low + 1, deadline):
+            if record.revision <= floor or (record.revision <= enough and record.time < horizon):
                 break
-            self._note(resolved)
-            self._low = commit.revision - 1
+            self._note(record)
+            self._low = record.revision - 1
 
-    def _note(self, resolved: Resolved) -> None:
-        commit = resolved.commit
-        self._revisions.setdefault((commit.actor, commit.id), commit.revision)
+    def _reach_own(self, snapshot: Snapshot, deadline: Deadline) -> None:
+        if self._own_low == 0:
+            return
+        for record in snapshot.records_back(self._own_low + 1, deadline):
+            if record.own is not None:
+                self._own.setdefault((record.actor, record.own), record.revision)
+            self._own_low = record.revision - 1
+
+    def _note(self, record: Record) -> None:
+        self._revisions.setdefault((record.actor, record.shown_id), record.revision)
+        if record.own is not None:
+            self._own.setdefault((record.actor, record.own), record.revision)
 
 
 def spellings(commit_id: str) -> tuple[str, ...]:
@@ -101,9 +128,9 @@ def find_any(snapshot: Snapshot, commit_id: str, deadline: Deadline) -> Resolved
         raise CommitIdExpired(f"commit id {commit_id} was made for another incarnation")
     wanted = spellings(commit_id)
     floor = 0 if placed is None else placed.revision
-    for resolved in snapshot.commits_back(None, deadline):
-        if resolved.commit.revision <= floor:
+    for record in snapshot.records_back(None, deadline):
+        if record.revision <= floor:
             break
-        if resolved.commit.id in wanted:
-            return resolved
+        if record.shown_id in wanted:
+            return snapshot.commit_at(record.revision, deadline)
     return None

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from discfg_core import commit_ids
 from discfg_core.clock import Instant
-from discfg_core.errors import DiscfgError, OutcomeUnknown, StoreError, Timeout
+from discfg_core.errors import DiscfgError, OutcomeUnknown, Timeout
 from discfg_core.substrate import Register
 from discfg_core.versioned.blobs import BlobMissing
 from discfg_core.versioned.fold import Due
@@ -74,6 +74,7 @@ class Lead:
         What is not answered surely did not happen, or is in `doubt`.
         """
         try:
+            self._answer_orphans(batch)
             if self.doubt is not None:
                 self._take_over(self.doubt, batch)
             while waiting := [t.item for t in batch if not (t.item.answered or t.abandoned)]:
@@ -91,6 +92,13 @@ class Lead:
             else:
                 for ticket in batch:
                     ticket.item.answer(_twin(error))
+
+    def _answer_orphans(self, batch: list[Ticket[Work]]) -> None:
+        """Those whose swap was under way when its leader was interrupted: nobody can tell."""
+        kept = [] if self.doubt is None else [id(w) for w, _ in self.doubt.sealed.plan.committed]
+        for ticket in batch:
+            if ticket.item.in_doubt and id(ticket.item) not in kept:
+                ticket.item.answer(unknown(ticket.item))
 
     def _attempt(self, waiting: list[Work]) -> None:
         session = self._session
@@ -130,6 +138,9 @@ class Lead:
         def ours(register: Register | None) -> bool | None:
             return self._ours(sealed, register, since, checked)
 
+        # From here to a certain outcome, an interrupt at any line leaves them in doubt.
+        for work, _ in plan.committed:
+            work.in_doubt = True
         try:
             outcome = settle(
                 session.substrate,
@@ -143,11 +154,13 @@ class Lead:
             )
         except InDoubt as doubt:
             self._keep(attempt, doubt)
-        except StoreError as error:
+        except DiscfgError as error:
+            for work, _ in plan.committed:
+                work.in_doubt = False
+                if not error.retryable:
+                    work.answer(_twin(error))
             if error.retryable or not plan.committed:
                 raise
-            for work, _ in plan.committed:
-                work.answer(_twin(error))
         else:
             self.doubt = None
             if isinstance(outcome, Lost):
@@ -163,9 +176,8 @@ class Lead:
 
     def _keep(self, attempt: Doubt, doubt: InDoubt) -> None:
         """Nobody can tell what became of an attempt: for good, or until the next leader does."""
-        for work, _ in attempt.sealed.plan.committed:
-            work.in_doubt = True
-            if doubt.final:
+        if doubt.final:
+            for work, _ in attempt.sealed.plan.committed:
                 work.answer(unknown(work, doubt))
         self.doubt = None if doubt.final else attempt
         if not doubt.final:

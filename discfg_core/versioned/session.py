@@ -22,6 +22,8 @@ from discfg_core.versioned.turns import GaveUp, Ticket, Turns
 
 Answer = TypeVar("Answer")
 
+_NO_LIMIT = 1 << 62
+
 
 class Confirmed(msgspec.Struct, frozen=True):
     """What a register held (``None``: nothing), and since when that is known.
@@ -46,7 +48,15 @@ class _Check:
 
     def __init__(self) -> None:
         self.answer: Confirmed | None = None
-        self.error: BaseException | None = None
+        self.error: DiscfgError | None = None
+
+    @property
+    def answered(self) -> bool:
+        return self.answer is not None or self.error is not None
+
+    @property
+    def weight(self) -> int:
+        return 0
 
 
 class Session:
@@ -131,38 +141,29 @@ class Session:
         while True:
             ticket = Ticket(_Check(), deadline)
             try:
-                if self._checks.enter(ticket):
-                    self._lead_check(ticket)
+                self._checks.run(ticket, self._lead_check)
             except GaveUp as gave_up:
                 raise self._late() from gave_up
             answer, error = ticket.item.answer, ticket.item.error
             if answer is not None:
                 return answer
-            if isinstance(error, DiscfgError) and not error.retryable:
+            # A failure that may pass may have been for want of its leader's time alone.
+            if error is not None and (not error.retryable or deadline.passed()):
                 raise copy(error) from error.__cause__
-            # It may have failed for want of its leader's time alone, or of its leader.
-            if deadline.passed():
-                if isinstance(error, DiscfgError):
-                    raise copy(error) from error.__cause__
-                raise self._late() from error
 
     def _late(self) -> Timeout:
         return Timeout(f"config {self.name!r} could not be read in time", config=self.name)
 
     def _lead_check(self, own: Ticket[_Check]) -> None:
-        taken = self._checks.take()
+        taken = self._checks.take(_NO_LIMIT)
         try:
             answer = self.refresh(own.deadline)
-            for ticket in taken:
-                ticket.item.answer = answer
-        except BaseException as error:
+        except DiscfgError as error:
             for ticket in taken:
                 ticket.item.error = error
-            if not isinstance(error, DiscfgError):
-                raise
-        finally:
-            self._checks.settle(taken)
-            self._checks.hand_over()
+        else:
+            for ticket in taken:
+                ticket.item.answer = answer
 
     def refresh(self, deadline: Deadline) -> Confirmed:
         """What the register holds, by a read of this thread's own; published.

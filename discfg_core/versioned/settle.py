@@ -158,30 +158,44 @@ class _Settling:
         except SwapConflict as conflict:
             return self._after_conflict(conflict)
         except OutcomeUnknown as error:
-            self._sent, self._failure = True, error
+            return self._after_unknown(error)
         except DiscfgError as error:
             self._failed(error)
         except Exception as error:  # noqa: BLE001 - a class nobody decided on: it may be sent
-            self._sent, self._failure = True, error
+            return self._after_unknown(error)
         return None
 
     def _after_conflict(self, conflict: SwapConflict) -> Landed | Lost | None:
         try:
             told = conflict.current
-            current = self._look() if isinstance(told, str) else told
-            if (None if current is None else current.token) == self._expected:
-                # A conflict with what was expected is none: the same request once more.
-                self._failure = conflict
-                return None
-            # Even a first conflict may be of this swap's making: proxies repeat requests.
-            happened = self._ours(current)
+            return self._judge(self._look() if isinstance(told, str) else told, conflict)
         except DiscfgError as error:
             self._failed(error)
             return None
+
+    def _after_unknown(self, error: Exception) -> Landed | Lost | None:
+        again = self._sent
+        self._sent, self._failure = True, error
+        if not again:
+            return None
+        # Twice without an answer: a store that applies swaps and loses the answers is asked.
+        try:
+            return self._judge(self._look(), error)
+        except DiscfgError:
+            # What became of the swap matters more than that one cannot look.
+            return None
+
+    def _judge(self, current: Register | None, cause: Exception) -> Landed | Lost | None:
+        if (None if current is None else current.token) == self._expected:
+            # The old token proves nothing, whoever says so: the same request once more.
+            self._failure = cause
+            return None
+        # Even a first conflict may be of this swap's making: proxies repeat requests.
+        happened = self._ours(current)
         if happened and current is not None:
             return Landed(current.token, current)
         if happened is None and self._sent:
-            raise InDoubt(final=True) from conflict
+            raise InDoubt(final=True) from cause
         return Lost(current)
 
     def _failed(self, error: DiscfgError) -> None:

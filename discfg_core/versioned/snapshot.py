@@ -19,6 +19,7 @@ from discfg_core.versioned.blobs import Blobs
 from discfg_core.versioned.format import (
     BlobRef,
     Head,
+    Record,
     Unknown,
     decode_entries,
     decode_ops,
@@ -110,6 +111,20 @@ class Snapshot:
         last = min(last, self.head.flushed)
         if last > 0:
             yield from History(self.head.history, self.blobs, deadline).back_from(last)
+
+    def records_back(self, before: int | None, deadline: Deadline) -> Iterator[Record]:
+        """The records of the commits before a revision (``None``: all), newest first.
+
+        What they did is not worked out: for looking through many of them.
+        """
+        last = self.head.revision if before is None else before - 1
+        for resolved in reversed(self.recent):
+            if resolved.commit.revision <= last:
+                yield decode_record(resolved.raw)
+        last = min(last, self.head.flushed)
+        if last > 0:
+            for item in History(self.head.history, self.blobs, deadline).items_back(last):
+                yield decode_record(item.record)
 
     def commit_at(self, revision: int, deadline: Deadline) -> Resolved | None:
         """The commit of a revision; ``None`` where there is none yet."""

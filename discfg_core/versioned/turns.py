@@ -3,18 +3,34 @@
 The thread at the head of the queue leads, takes all that wait, and hands over to the next head
 when it is done. Each waits on a lock of its own: with one shared lock every hand-over woke all of
 them, and 64 threads were slower than one.
+
+An exception may hit a thread at any line (a signal's handler raised it); so everything that ends
+a turn can be done twice, and `run` does it again where it was interrupted.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
 
 from discfg_core.clock import Deadline
 
-Item = TypeVar("Item")
+
+class Answerable(Protocol):
+    """What a thread wants, and whether it has been answered."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the answer is there."""
+
+    @property
+    def weight(self) -> int:
+        """What it adds to a batch."""
+
+
+Item = TypeVar("Item", bound=Answerable)
 
 
 class Ticket(Generic[Item]):
@@ -23,18 +39,17 @@ class Ticket(Generic[Item]):
     Attributes:
         item: What it wants.
         deadline: How long it waits.
-        settled: Whether a leader has answered it; the answer lies in `item`.
         abandoned: Its thread gave up while a leader had it.
     """
 
-    __slots__ = ("_leads", "_wake", "abandoned", "deadline", "item", "settled")
+    __slots__ = ("_queued", "_wake", "_woken", "abandoned", "deadline", "item")
 
     def __init__(self, item: Item, deadline: Deadline) -> None:
         self.item = item
         self.deadline = deadline
-        self.settled = False
         self.abandoned = False
-        self._leads = False
+        self._queued = False
+        self._woken = False
         self._wake: threading.Lock | None = None
 
 
@@ -47,87 +62,95 @@ class GaveUp(Exception):
 
 
 class Turns(Generic[Item]):
-    """The queue. Whoever `enter` lets lead must call `hand_over`, whatever happens."""
+    """The queue."""
 
     def __init__(self) -> None:
         # Guards all that follows, and the flags of every ticket.
         self._mutex = threading.Lock()
         self._queue: deque[Ticket[Item]] = deque()
-        self._led = False
+        self._leader: Ticket[Item] | None = None
+        self._taken: list[Ticket[Item]] = []
 
-    def enter(self, ticket: Ticket[Item]) -> bool:
-        """Wait for an answer, or for the lead.
+    def run(self, ticket: Ticket[Item], lead: Callable[[Ticket[Item]], None]) -> None:
+        """Wait until the ticket is answered by another, or lead.
 
-        Returns:
-            True if this thread leads from now on, with its ticket the first in the queue or
-            answered already; False if it was answered.
+        What a leader took and did not answer goes back to the front of the queue.
+
+        Args:
+            ticket: A new one.
+            lead: What a leader does: `take`, and answer what it took.
 
         Raises:
             GaveUp: The ticket's deadline passed.
         """
+        try:
+            if self._wait(ticket):
+                lead(ticket)
+        finally:
+            try:
+                self._leave(ticket)
+            except BaseException:
+                self._leave(ticket)
+                raise
+
+    def _wait(self, ticket: Ticket[Item]) -> bool:
         with self._mutex:
+            if self._leader is not None:
+                ticket._wake = threading.Lock()
+                ticket._wake.acquire()
+            ticket._queued = True
             self._queue.append(ticket)
-            if not self._led:
-                self._led = True
+            if self._leader is None:
+                self._leader = ticket
                 return True
-            wake = ticket._wake = threading.Lock()
-            wake.acquire()
-        try:
-            # Far deadlines overflow the platform's wait.
-            woken = wake.acquire(timeout=min(ticket.deadline.remaining(), threading.TIMEOUT_MAX))
-        except BaseException:
-            # An interrupted thread must not keep the lead that was handed to it meanwhile.
-            with self._mutex:
-                leads = ticket._leads
-                self._withdraw(ticket)
-            if leads:
-                self.hand_over()
-            raise
-        if woken:
-            return ticket._leads
-        with self._mutex:
-            if ticket.settled or ticket._leads:
-                return ticket._leads
-            raise GaveUp(self._withdraw(ticket))
-
-    def _withdraw(self, ticket: Ticket[Item]) -> bool:
-        try:
-            self._queue.remove(ticket)
-        except ValueError:
-            ticket.abandoned = True
+            wake = ticket._wake
+        if wake is None:
             return True
-        return False
+        # Far deadlines overflow the platform's wait.
+        if not wake.acquire(timeout=min(ticket.deadline.remaining(), threading.TIMEOUT_MAX)):
+            with self._mutex:
+                if not (ticket.item.answered or self._leader is ticket):
+                    taken = not ticket._queued
+                    ticket.abandoned = taken
+                    raise GaveUp(taken)
+        return self._leader is ticket
 
-    def take(self) -> list[Ticket[Item]]:
-        """All tickets that wait, in order, the leader's own the first."""
+    def take(self, limit: int) -> list[Ticket[Item]]:
+        """For the leader: all tickets that wait, in order, up to a weight; one at least."""
         with self._mutex:
-            taken = list(self._queue)
-            self._queue.clear()
-            return taken
-
-    def give_back(self, tickets: Iterable[Ticket[Item]]) -> None:
-        """Put tickets that were taken back to the front, in their order."""
-        with self._mutex:
-            self._queue.extendleft(reversed([ticket for ticket in tickets if not ticket.abandoned]))
-
-    def settle(self, tickets: Iterable[Ticket[Item]]) -> None:
-        """Wake those that were answered."""
-        with self._mutex:
-            for ticket in tickets:
-                ticket.settled = True
-                if ticket._wake is not None and not ticket._leads:
-                    ticket._wake.release()
-
-    def hand_over(self) -> None:
-        """End the lead: the first in the queue has it now, or nobody."""
-        with self._mutex:
-            # A leader that was interrupted before it took anything stands there itself.
-            while self._queue and self._queue[0].settled:
+            weight = 0
+            while self._queue:
+                head = self._queue[0]
+                weight += head.item.weight
+                if weight > limit and self._taken:
+                    break
+                self._taken.append(head)
                 self._queue.popleft()
-            if not self._queue:
-                self._led = False
-                return
-            heir = self._queue[0]
-            heir._leads = True
-            if heir._wake is not None:
-                heir._wake.release()
+                head._queued = False
+            return list(self._taken)
+
+    def _leave(self, ticket: Ticket[Item]) -> None:
+        """End a thread's part, whatever that was; may be done twice."""
+        with self._mutex:
+            if self._leader is ticket:
+                for taken in reversed(self._taken):
+                    if taken.item.answered:
+                        _wake(taken)
+                    elif taken is not ticket and not (taken._queued or taken.abandoned):
+                        self._queue.appendleft(taken)
+                        taken._queued = True
+            if ticket._queued:
+                self._queue.remove(ticket)
+                ticket._queued = False
+            if self._leader is ticket:
+                self._taken = []
+                self._leader = self._queue[0] if self._queue else None
+            # An heir that was named and not woken, because that was interrupted, is woken now.
+            if self._leader is not None:
+                _wake(self._leader)
+
+
+def _wake(ticket: Ticket[Item]) -> None:
+    if ticket._wake is not None and not ticket._woken:
+        ticket._wake.release()
+        ticket._woken = True

@@ -7,7 +7,7 @@ import click
 from discfg_core import wire
 from discfg_core.cli import arguments
 from discfg_core.cli.options import Command, session, write_options
-from discfg_core.errors import InvalidInput
+from discfg_core.errors import InvalidTransaction
 
 _MAX_BYTES = 256 * 1024 * 1024
 
@@ -17,7 +17,7 @@ _MAX_BYTES = 256 * 1024 * 1024
 @write_options
 @click.pass_context
 def commit(context: click.Context, file: str, message: str, commit_id: str | None) -> None:
-    r"""Carry out a transaction.
+    """Carry out a transaction.
 
     All the operations in FILE (- is standard input) become one commit, or none of them does.
 
@@ -25,16 +25,17 @@ def commit(context: click.Context, file: str, message: str, commit_id: str | Non
     FILE holds JSON:
       [{"op": "set", "key": "db/host", "value": "10.0.0.1", "ifVersion": 3},
        {"op": "delete", "key": "db/old"},
-       {"op": "deletePrefix", "prefix": "cache"}]
+       {"op": "deletePrefix", "prefix": "cache"},
+       {"op": "check", "key": "db/owner", "ifValue": "ann"}]
     or {"ops": [...], "message": "why", "ifConfigRevision": 7, "commitId": "..."}
-    """
+    """  # noqa: D301 - Click wants the backspace itself, which keeps the lines below as they are
     from discfg_core.requests import commit_request
 
     this = session(context)
     config = this.config_name()
     raw = arguments.read(file, _MAX_BYTES)
     if len(raw) > _MAX_BYTES:
-        raise InvalidInput("this transaction exceeds 256 MiB", hint="split it into several")
+        raise InvalidTransaction("this transaction exceeds 256 MiB", hint="split it into several")
     request = commit_request(raw)
     with this.open(writes=True) as store:
         transaction = store.config(config).transaction(
