@@ -404,7 +404,8 @@ class StorageEngine(Protocol):
         Raises:
             ConditionFailed: A condition does not hold; carries the node that stands there.
             KeyNotFound: A `Remove` of an absent key.
-            CommitIdReused, CommitIdExpired: See the classes; the id is the actor's own.
+            CommitIdReused, CommitIdExpired: See the classes; the id is the actor's own. Ops and
+                settings make out a repetition; conditions, which the first time judged, do not.
             ClockSkew: This clock is too far behind.
             InvalidKey, InvalidSettings, InvalidValue, ValueTooLarge, CommitTooLarge,
             TextTooLong, InvalidOption: Bad input.

@@ -11,6 +11,8 @@ import msgspec
 from discfg_core.errors import InvalidSettings, InvalidValue, ValueTooLarge
 
 MAX_VALUE_BYTES = 16 * 1024 * 1024
+# A parser's own limit depends on the stack below its caller: what one reads another could not.
+MAX_SETTINGS_DEPTH = 64
 
 JSON = "application/json"
 TEXT = "text/plain"
@@ -163,6 +165,8 @@ def settings_from(data: Any) -> dict[str, Any]:
             raise InvalidSettings(f"the settings are not JSON: {error}") from error
     if not isinstance(data, dict):
         raise InvalidSettings(f"the settings are a {type(data).__name__}, not an object")
+    if _depth(data) > MAX_SETTINGS_DEPTH:
+        raise InvalidSettings(f"the settings are nested deeper than {MAX_SETTINGS_DEPTH}")
     try:
         settings = msgspec.json.decode(encode_json(data), type=dict[str, Any])
         # They are stored as msgpack, whose whole numbers have 64 bits.
@@ -172,6 +176,20 @@ def settings_from(data: Any) -> dict[str, Any]:
     except OverflowError as error:
         raise InvalidSettings("a whole number in the settings exceeds 64 bits") from error
     return settings
+
+
+def _depth(data: Any) -> int:
+    depth, level = 0, [data]
+    while level and depth <= MAX_SETTINGS_DEPTH:
+        depth += 1
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner.extend(item.values())
+            elif isinstance(item, list | tuple):
+                inner.extend(item)
+        level = inner
+    return depth
 
 
 def check_size(raw: bytes) -> None:

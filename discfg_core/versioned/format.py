@@ -8,7 +8,7 @@ grow together with `min_writer`.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -17,6 +17,11 @@ from discfg_core.errors import Corrupt, NewerFormat
 from discfg_core.model import LargeValue, Node
 
 Decoded = TypeVar("Decoded")
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
+"""A number of the head; what is beyond it no writer wrote, and msgpack could not hold one more."""
+
+_DAMAGE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 FORMAT = 1
 """The format this version writes, and the newest that it can read and write."""
@@ -169,14 +174,14 @@ class Head(msgspec.Struct, frozen=True):
     min_writer: int
     incarnation: bytes
     nonce: bytes
-    sequence: int
-    revision: int
-    created: int
-    modified: int
-    generation: int
-    keys: int
-    size: int
-    inline: int
+    sequence: Count
+    revision: Count
+    created: Count
+    modified: Count
+    generation: Count
+    keys: Count
+    size: Count
+    inline: Count
     settings: dict[str, Any]
     state: StateRef
     history: list[list[HistoryRef]]
@@ -232,8 +237,10 @@ def decode_head(data: bytes) -> tuple[Head, Unknown]:
                 f"this config can be read from format {needed} on; this discfg has {FORMAT}"
             )
         head = _head_decoder.decode(data)
-    except (msgspec.DecodeError, KeyError) as error:
+    except (*_DAMAGE, KeyError) as error:
         raise Corrupt(f"the config's head cannot be decoded: {error}") from error
+    if not all(head.history):
+        raise Corrupt("a level of the history is empty")
     unknown = {name: msgspec.Raw(bytes(raw)) for name, raw in fields.items() if name not in _FIELDS}
     return head, unknown
 
@@ -285,7 +292,7 @@ def _decode(
 ) -> Decoded:
     try:
         return decoder.decode(data)
-    except msgspec.DecodeError as error:
+    except _DAMAGE as error:
         raise Corrupt(f"{what} cannot be decoded: {error}") from error
 
 

@@ -116,6 +116,7 @@ def test_a_failed_condition_says_what_is_there() -> None:
 # --- no dead class --------------------------------------------------------------------
 
 PACKAGE = Path(inspect.getfile(discfg_core)).parent
+HERE = Path(__file__).parent
 TESTS = Path(__file__).parents[1]
 
 # Callers catch these; what is raised is always one of their subclasses.
@@ -131,34 +132,42 @@ def names_in(*nodes: ast.expr | None) -> set[str]:
     return (used | {part.attr for part in parts if isinstance(part, ast.Attribute)}) & ALL
 
 
-def nodes_of(root: Path, leave_out: set[str]) -> list[ast.AST]:
-    paths = [path for path in sorted(root.rglob("*.py")) if not leave_out & {*path.parts}]
+def nodes_of(root: Path, leave_out: set[Path]) -> list[ast.AST]:
+    paths = [path for path in sorted(root.rglob("*.py")) if not leave_out & {path, *path.parents}]
     return [node for path in paths for node in ast.walk(ast.parse(path.read_text(), str(path)))]
 
 
 def raised() -> set[str]:
     """Classes that the product calls or raises, or that it maps a store's own errors to."""
     found = set()
-    for node in nodes_of(PACKAGE, {"errors.py", "testing"}):
+    for node in nodes_of(PACKAGE, {PACKAGE / "errors.py", PACKAGE / "testing"}):
         if isinstance(node, ast.Call):
             found |= names_in(node.func)
         elif isinstance(node, ast.Raise):
             found |= names_in(node.exc)
         elif isinstance(node, ast.Dict):
             found |= names_in(*node.values)
+        if isinstance(node, ast.Call):
+            # A row of a substrate's table of its store's errors.
+            found |= names_in(*(part for part in node.args if isinstance(part, ast.Name)))
     return found
 
 
 def asserted() -> set[str]:
     """Classes that a test expects: in `pytest.raises`, `isinstance`, a comparison or a table."""
     found = set()
-    for node in nodes_of(TESTS, NAME_THEM_ALL) + nodes_of(PACKAGE / "testing", set()):
+    for node in nodes_of(TESTS, {HERE / name for name in NAME_THEM_ALL}) + nodes_of(
+        PACKAGE / "testing", set()
+    ):
         if isinstance(node, ast.Call):
             found |= names_in(*node.args)
         elif isinstance(node, ast.Tuple | ast.List | ast.Set | ast.Compare):
             found |= names_in(node)
         elif isinstance(node, ast.Dict):
             found |= names_in(*node.values)
+        elif isinstance(node, ast.Constant):
+            # The command line's tests know an error by its code.
+            found |= {kind.__name__ for kind in CLASSES if kind.code == node.value}
     return found
 
 

@@ -219,6 +219,8 @@ def test_a_description() -> None:
 OUTCOMES: list[tuple[type[errors.DiscfgError], int, int]] = [
     (errors.DiscfgError, 1, 500),
     (errors.InvalidInput, 5, 400),
+    (errors.InvalidTransaction, 5, 400),
+    (errors.InvalidDotfile, 5, 400),
     (errors.InvalidKey, 5, 400),
     (errors.InvalidName, 5, 400),
     (errors.InvalidURL, 5, 400),

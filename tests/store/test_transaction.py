@@ -340,7 +340,7 @@ class TestMisuse:
         with cfg.transaction() as tx:
             tx.set("a", 1)
         for call in calls_of(tx):
-            with pytest.raises(discfg.InvalidInput, match="has ended"):
+            with pytest.raises(discfg.InvalidTransaction, match="has ended"):
                 call()
         assert tx.commit is not None
         assert cfg.values() == {"/a": 1}
@@ -349,24 +349,24 @@ class TestMisuse:
         with pytest.raises(discfg.ConditionFailed), cfg.transaction() as tx:
             tx.set("a", 1, if_version=1)
         for call in calls_of(tx):
-            with pytest.raises(discfg.InvalidInput, match="has ended"):
+            with pytest.raises(discfg.InvalidTransaction, match="has ended"):
                 call()
 
     def test_before_the_beginning(self, cfg: discfg.Config) -> None:
         for call in calls_of(cfg.transaction()):
-            with pytest.raises(discfg.InvalidInput, match="has not begun"):
+            with pytest.raises(discfg.InvalidTransaction, match="has not begun"):
                 call()
 
     def test_a_second_time(self, cfg: discfg.Config) -> None:
         with cfg.transaction() as tx:
             tx.set("a", 1)
-        with pytest.raises(discfg.InvalidInput, match="entered before"), tx:
+        with pytest.raises(discfg.InvalidTransaction, match="entered before"), tx:
             pass
         assert cfg.info().revision == 1
 
     def test_within_itself(self, cfg: discfg.Config) -> None:
         with cfg.transaction() as tx:
-            with pytest.raises(discfg.InvalidInput, match="entered before"), tx:
+            with pytest.raises(discfg.InvalidTransaction, match="entered before"), tx:
                 pass
             tx.set("a", 1)
         assert cfg["a"] == 1
@@ -407,3 +407,28 @@ def calls_of(tx: discfg.ConfigTransaction) -> list[Callable[[], object]]:
         lambda: tx.delete("a"),
         lambda: tx.delete_prefix("a"),
     ]
+
+
+def test_check_refuses_the_whole_commit(cfg: discfg.Config) -> None:
+    cfg.set("owner", "ann")
+
+    def refused() -> None:
+        with cfg.transaction() as tx:
+            tx.check("owner", if_value="bob")
+            tx.set("a", 1)
+
+    with pytest.raises(discfg.ConditionFailed) as caught:
+        refused()
+    assert caught.value.key == "/owner"
+    assert "a" not in cfg
+    with cfg.transaction() as tx:
+        tx.check("owner", if_value="ann", if_version=1)
+        tx.check("absent", if_absent=True)
+        tx.set("a", 1)
+    assert tx.commit is not None
+    assert [change.key for change in tx.commit.changes] == ["/a"]
+
+
+def test_check_without_a_condition_is_refused(cfg: discfg.Config) -> None:
+    with pytest.raises(discfg.InvalidOption), cfg.transaction() as tx:
+        tx.check("a")
