@@ -26,7 +26,7 @@ from discfg_core.versioned.format import (
     encode,
     entry_of,
 )
-from discfg_core.versioned.replay import Replaced, changes_of, commit_of
+from discfg_core.versioned.replay import changes_of, commit_of, replaced
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -43,7 +43,7 @@ def resolve(item: SegmentItem, blobs: Blobs, deadline: Deadline) -> Resolved:
         BlobMissing, Corrupt, StoreError: Its payload cannot be had.
     """
     record = decode_record(item.record)
-    base = Replaced(item.replaced, blobs.large)
+    base = replaced(item.replaced, blobs.large)
     changes = changes_of(
         base,
         decode_ops(payload_of(record, blobs, deadline)),

@@ -8,9 +8,8 @@ nodes: both call `changes_of`, and `docs/format.md` specifies it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
 
-from discfg_core.keys import prefixes_of, under
+from discfg_core.keys import prefixes_of
 from discfg_core.model import Action, Change, Commit, LargeValue, Node
 from discfg_core.versioned.format import (
     BlobRef,
@@ -21,23 +20,14 @@ from discfg_core.versioned.format import (
     RemovePrefixOp,
     unpack_type,
 )
+from discfg_core.versioned.state import State
 
 Large = Callable[[BlobRef], LargeValue]
 """Makes the value that a blob holds; nothing is fetched by it."""
 
 
-class Nodes(Protocol):
-    """What the operations are carried out on."""
-
-    def get(self, key: str) -> Node | None:
-        """The node of a normalised key."""
-
-    def scan(self, prefix: str) -> Iterable[Node]:
-        """The nodes of a prefix and below it."""
-
-
 def changes_of(
-    nodes: Nodes, ops: Sequence[Op], *, revision: int, time_ns: int, large: Large
+    state: State, ops: Sequence[Op], *, revision: int, time_ns: int, large: Large
 ) -> tuple[Change, ...]:
     """The net effect of operations, one change a key, sorted by key.
 
@@ -45,10 +35,10 @@ def changes_of(
     operations wrote it; one that was not begins at version 1; one that is absent before and
     after has no change.
     """
-    final = _outcome(nodes, ops)
+    final = _outcome(state, ops)
     changes = []
     for key in sorted(final) if len(final) > 1 else final:
-        put, before = final[key], nodes.get(key)
+        put, before = final[key], state.get(key)
         version = 1 if before is None else before.version + 1
         created = time_ns if before is None else before.created_ns
         if put is not None:
@@ -65,7 +55,7 @@ def changes_of(
     return tuple(changes)
 
 
-def _outcome(nodes: Nodes, ops: Sequence[Op]) -> dict[str, PutOp | None]:
+def _outcome(state: State, ops: Sequence[Op]) -> dict[str, PutOp | None]:
     """For each key that is touched, what is put there in the end.
 
     One pass over the operations and one scan for each outermost prefix: a commit may have
@@ -86,7 +76,7 @@ def _outcome(nodes: Nodes, ops: Sequence[Op]) -> dict[str, PutOp | None]:
                 final[key] = None
         for prefix in cleared:
             if not any(above in cleared for above in prefixes_of(prefix) if above != prefix):
-                for node in nodes.scan(prefix):
+                for node in state.scan(prefix):
                     final.setdefault(node.key, None)
     return final
 
@@ -126,21 +116,9 @@ def node_of(entry: Entry, large: Large) -> Node:
     )
 
 
-class Replaced:
+def replaced(entries: Iterable[Entry], large: Large) -> State:
     """The nodes that a stored commit replaced, as the base to carry its operations out on.
 
     They suffice: what the operations touch and is not among them was absent.
     """
-
-    __slots__ = ("_nodes",)
-
-    def __init__(self, entries: Iterable[Entry], large: Large) -> None:
-        self._nodes = {entry.key: node_of(entry, large) for entry in entries}
-
-    def get(self, key: str) -> Node | None:
-        """The node of a normalised key."""
-        return self._nodes.get(key)
-
-    def scan(self, prefix: str) -> list[Node]:
-        """The nodes of a prefix and below it."""
-        return [node for key, node in self._nodes.items() if under(key, prefix)]
+    return State({entry.key: node_of(entry, large) for entry in entries})

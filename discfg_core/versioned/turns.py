@@ -39,16 +39,15 @@ class Ticket(Generic[Item]):
     Attributes:
         item: What it wants.
         deadline: How long it waits.
-        abandoned: Its thread gave up while a leader had it.
+        abandoned: Its thread waits no more, and has no answer.
     """
 
-    __slots__ = ("_queued", "_wake", "_woken", "abandoned", "deadline", "item")
+    __slots__ = ("_wake", "_woken", "abandoned", "deadline", "item")
 
     def __init__(self, item: Item, deadline: Deadline) -> None:
         self.item = item
         self.deadline = deadline
         self.abandoned = False
-        self._queued = False
         self._woken = False
         self._wake: threading.Lock | None = None
 
@@ -98,7 +97,6 @@ class Turns(Generic[Item]):
             if self._leader is not None:
                 ticket._wake = threading.Lock()
                 ticket._wake.acquire()
-            ticket._queued = True
             self._queue.append(ticket)
             if self._leader is None:
                 self._leader = ticket
@@ -110,9 +108,7 @@ class Turns(Generic[Item]):
         if not wake.acquire(timeout=min(ticket.deadline.remaining(), threading.TIMEOUT_MAX)):
             with self._mutex:
                 if not (ticket.item.answered or self._leader is ticket):
-                    taken = not ticket._queued
-                    ticket.abandoned = taken
-                    raise GaveUp(taken)
+                    raise GaveUp(taken=ticket not in self._queue)
         return self._leader is ticket
 
     def take(self, limit: int) -> list[Ticket[Item]]:
@@ -126,23 +122,23 @@ class Turns(Generic[Item]):
                     break
                 self._taken.append(head)
                 self._queue.popleft()
-                head._queued = False
             return list(self._taken)
 
     def _leave(self, ticket: Ticket[Item]) -> None:
         """End a thread's part, whatever that was; may be done twice."""
         with self._mutex:
+            # Not by flags of the ticket's own: an interrupt between the queue and the flag would
+            # leave them apart.
+            if not ticket.item.answered:
+                ticket.abandoned = True
+                if ticket in self._queue:
+                    self._queue.remove(ticket)
             if self._leader is ticket:
                 for taken in reversed(self._taken):
                     if taken.item.answered:
                         _wake(taken)
-                    elif taken is not ticket and not (taken._queued or taken.abandoned):
+                    elif not taken.abandoned and taken not in self._queue:
                         self._queue.appendleft(taken)
-                        taken._queued = True
-            if ticket._queued:
-                self._queue.remove(ticket)
-                ticket._queued = False
-            if self._leader is ticket:
                 self._taken = []
                 self._leader = self._queue[0] if self._queue else None
             # An heir that was named and not woken, because that was interrupted, is woken now.

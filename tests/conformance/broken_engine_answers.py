@@ -18,7 +18,6 @@ from discfg_core.errors import ConfigNotFound, DiscfgError, KeyNotFound
 from discfg_core.keys import normalize_prefix
 from discfg_core.model import Commit, ConfigInfo, Node
 from discfg_core.substrate import Substrate
-from discfg_core.versioned import VersionedEngine
 from discfg_core.versioned.blobs import Blobs
 from discfg_core.versioned.plan import Plan
 from discfg_core.versioned.session import Confirmed, Session
@@ -160,14 +159,28 @@ class KeysUnsorted(_Loose):
     seen = _UnsortedView
 
 
-def _begins(key: str, prefix: str) -> bool:
-    return key.startswith(prefix)
-
-
 class HistoryByString(Sound):
     """Tells the history of /ab as that of /a."""
 
-    history = rebound(VersionedEngine.history, under=_begins)
+    @override
+    def history(
+        self,
+        handle: ConfigHandle,
+        *,
+        prefix: str = "/",
+        before: int | None = None,
+        limit: int = 100,
+        deadline: Deadline,
+    ) -> HistoryPage:
+        start = normalize_prefix(prefix)
+        page = super().history(handle, before=before, limit=1000, deadline=deadline)
+        found = [
+            commit
+            for commit in page.commits
+            if start == "/" or any(change.key.startswith(start) for change in commit.changes)
+        ]
+        goes_on = len(found) > limit
+        return HistoryPage(tuple(found[:limit]), found[limit - 1].revision if goes_on else None)
 
 
 class RemovalByString(Sound):

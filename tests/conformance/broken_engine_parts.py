@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from discfg_core.substrates.memory import MemorySubstrate
@@ -13,12 +13,22 @@ from discfg_core.versioned.plan import Plan
 from discfg_core.versioned.session import Session
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from discfg_core.substrate import Substrate
+
+
+def _names_in(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _names_in(inner)
 
 
 def rebound(function: Any, **names: Any) -> Any:
     """The same function, for which these global names of its module mean something else."""
-    assert names.keys() <= function.__globals__.keys(), f"{function} has other names by now"
+    unused = names.keys() - set(_names_in(function.__code__))
+    assert not unused, f"{function.__qualname__} no longer uses {unused}"
     twin = FunctionType(
         function.__code__,
         {**function.__globals__, **names},

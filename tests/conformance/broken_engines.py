@@ -12,7 +12,11 @@ import pytest
 from discfg_core.testing import EngineSuite, SubstrateEngineSuite
 from discfg_core.testing.engine_client import Client
 from discfg_core.testing.invariants import Leaks
-from tests.conformance import broken_engine_answers, broken_engine_commits
+from tests.conformance import (
+    broken_engine_answers,
+    broken_engine_commits,
+    broken_engine_contents,
+)
 from tests.conformance.broken_engine_parts import Sound
 
 
@@ -26,7 +30,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     # The suites allow for a slow store. This one is in memory, and what is broken may wait for
     # what never comes.
     monkeypatch.setattr(Client.__init__, "__defaults__", (20.0,))
-    monkeypatch.setattr(Leaks.assert_none, "__defaults__", (1.0,))
+    monkeypatch.setattr(Leaks.assert_none, "__defaults__", (2.5,))
 
 
 def _made_in(module: object) -> dict[str, type[Sound]]:
@@ -37,7 +41,11 @@ def _made_in(module: object) -> dict[str, type[Sound]]:
     }
 
 
-_ENGINES = _made_in(broken_engine_commits) | _made_in(broken_engine_answers)
+_ENGINES = (
+    _made_in(broken_engine_commits)
+    | _made_in(broken_engine_contents)
+    | _made_in(broken_engine_answers)
+)
 
 for _name, _broken in _ENGINES.items():
     # At the top level, where processes that the suites start find it.

@@ -30,10 +30,10 @@ class Case(NamedTuple):
 COMMITS = [
     Case("CheckThenSwap", "test_counter[threads of two clients]"),
     Case("CheckThenSwap", "test_distinct_keys[threads of two clients]"),
-    Case("ConflictSwallowed", "test_prev_node_is_the_very_node"),
+    Case("ConflictSwallowed", "test_long_history"),
     Case("ConflictSwallowed", "test_create_once[threads of two clients]"),
-    Case("LostRaceTakenForDone", "test_prev_node_is_the_very_node"),
-    Case("ConflictLeaked", "test_stale_client_is_not_refused", "let a SwapConflict out"),
+    Case("LostRaceTakenForDone", "test_long_history"),
+    Case("ConflictLeaked", "test_long_history", "let a SwapConflict out"),
     Case("TokenOfALaterRead", "test_distinct_keys[threads of two clients]"),
     Case("OwnSuccessTakenForConflict", "test_commit_happens_once[repeated]"),
     Case("OwnSuccessTakenForConflict", "test_commit_happens_once[unanswered]"),
@@ -43,7 +43,6 @@ COMMITS = [
     Case(
         "CommitInTwoSwaps",
         "test_every_reader_sees_whole_commits_and_never_goes_back[threads of two clients]",
-        "has one key of a commit",
     ),
     Case(
         "UnknownOutcomeDecidedByOneRead",
@@ -78,7 +77,7 @@ COMMITS = [
     Case("TimeGoesBack", "test_time_never_goes_back"),
     Case("EmptyTransactionCommits", "test_without_effect_there_is_no_commit"),
     Case("PrevNodeFromCache", "test_prev_node_is_the_very_node"),
-    Case("BlobLost", "test_value_of_any_size[70000]", "missing"),
+    Case("BlobLost", "test_value_of_any_size[1048577]", "missing"),
     Case("BlobErrorSwallowed", "test_failure_is_told_and_leaves_nothing[put_blob]"),
     Case("CollectorWithoutFence", "test_blob_of_a_writer_outlives_the_upkeep_of_others", "missing"),
     Case("GenerationIgnored", "test_blob_collected_under_its_writer_is_put_again", "missing"),
@@ -93,7 +92,7 @@ COMMITS = [
 
 ANSWERS = [
     Case("StaleRead", "test_other_client_sees_each_write_at_once"),
-    Case("StaleRead", "test_every_reader_sees_whole_commits_and_never_goes_back"),
+    Case("StaleRead", "test_other_client_sees_each_life_at_once"),
     Case("StalenessUnbounded", "test_staleness_is_bounded"),
     Case("LateReadReplacesNewerState", "test_late_answer_does_not_replace_a_newer_state"),
     Case(
@@ -118,8 +117,8 @@ ANSWERS = [
     Case("HandleFollowsNewIncarnation", "test_handle_of_a_replaced_config[set]", "DID NOT RAISE"),
     Case("HandleFollowsNewIncarnation", "test_handle_of_a_replaced_config[get]", "DID NOT RAISE"),
     Case("DeletedConfigListed", "test_names_are_sorted"),
-    Case("CloseLeavesThread", "test_closed_engine_says_so", "thread keeper"),
-    Case("CloseLeavesFile", "test_closed_engine_says_so", "broken_engine_answers.py"),
+    Case("CloseLeavesThread", "test_closed_engine_says_so[used]", "thread keeper"),
+    Case("CloseLeavesFile", "test_closed_engine_says_so[used]", "broken_engine_answers.py"),
 ]
 
 Report = dict[tuple[str, str], list[str]]
@@ -135,6 +134,9 @@ def run(cases: list[Case], folder: Path) -> Report:
     wanted |= dict.fromkeys([("Sound", test) for test in all_tests(cases)])
     command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(folder)]
     command += ["-p", "no:cacheprovider", "--junitxml", str(folder / "report.xml")]
+    # To collect whole suites for each engine would take longer than to run what is wanted.
+    functions = {case.test.partition("[")[0] for case in cases}
+    command += ["-o", f"python_functions={' '.join(sorted(functions))}"]
     done = subprocess.run(
         [*command, *(f"{SUITES}::Test{broken}::{test}" for broken, test in wanted)],
         env=os.environ

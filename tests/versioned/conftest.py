@@ -317,7 +317,7 @@ class Bench:
         """Swap the head for another one, as a client of another version might."""
         register = self.register(name)
         head, unknown = decode_head(register.data)
-        self.put_register(encode_head(change(head), unknown), name)
+        self.raw.swap(name, register.token, encode_head(change(head), unknown), deadline=after())
 
     def put_register(self, data: bytes, name: str = "c") -> None:
         self.raw.swap(name, self.register(name).token, data, deadline=after())

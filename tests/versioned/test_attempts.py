@@ -23,7 +23,7 @@ from discfg_core.substrate import SwapConflict
 from discfg_core.testing.faults import LateSubstrate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sized
 
     from tests.versioned.conftest import Bench, Client, Doing, Gate, Go, Handler
 
@@ -50,14 +50,14 @@ def queued(client: Client, gate: Gate, calls: list[Callable[[], object]]) -> lis
     turns = client.engine._sessions["c"][1]._turns
     for number, call in enumerate(calls, 1):
         doing.append(client.do(call))
-        wait_until(lambda number=number: len(turns._queue) == number)
+        wait_until(turns._queue, number)
     return doing
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
+def wait_until(queue: Sized, length: int) -> None:
     pause = threading.Event()
     for _ in range(5000):
-        if holds():
+        if len(queue) == length:
             return
         pause.wait(0.002)
     raise AssertionError("it never came to be")

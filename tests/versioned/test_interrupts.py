@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,10 +38,10 @@ def interrupted_at(step: int, call: Callable[[], object]) -> bool:
         code = frame.f_code
         if not code.co_filename.startswith(_PACKAGE):
             return None
-        # The interpreter looks for signals after calls and at jumps back: never between the
-        # body of a `with` and its exit, where a line event comes, too.
+        # The interpreter looks for signals after calls and at jumps back: not where a `try` begins,
+        # nor between the body of a `with` and its exit, where a line event comes, too.
         line = linecache.getline(code.co_filename, frame.f_lineno).strip()
-        if event in {"line", "call"} and not line.startswith("with "):
+        if event in {"line", "call"} and not line.startswith(("with ", "try:")):
             seen += 1
             if seen == step:
                 sys.settrace(None)
@@ -82,6 +83,31 @@ def test_interrupt_at_any_line_leaves_the_config_usable(bench: Bench, what: str)
             assert a.problems() == ()
         step += _STRIDE
     assert step > 50
+
+
+def test_interrupt_at_any_line_of_a_leader_hangs_nobody_behind_it(bench: Bench) -> None:
+    step = 1 + time.time_ns() % (3 * _STRIDE)
+    while True:
+        a = bench.client(name=f"heirs{step}").create()
+        a.set("/a", "0")
+        heirs: list[Doing] = []
+        a.store.then("swap", partial(_let_others_queue, a, heirs))
+        if not interrupted_at(step, partial(a.set, "/x", "1")):
+            break
+        for heir in heirs:
+            assert heir.error() is None, f"step {step}"
+        a.set("/y", "2", seconds=2)
+        step += 3 * _STRIDE
+    assert step > 50
+
+
+def _let_others_queue(client: Client, heirs: list[Doing], go: Go) -> object:
+    turns = client.engine._sessions[client.name][1]._turns
+    for number in range(2):
+        heirs.append(client.do(client.set, f"/heir{number}", seconds=3))
+        while len(turns._queue) <= number:
+            time.sleep(0.001)
+    return go()
 
 
 @contextmanager

@@ -202,6 +202,8 @@ def test_reader_whose_config_ends_is_told_so(
     a.set("/large", b"x" * 10_000)
     for number in range(140):
         other.set(f"/k{number}")
+    # A reader that has no blob at hand.
+    a = bench.client()
     a.revision()
     a.store.then("get_blobs", gate)
     doing = a.do(a.get, "/large") if what == "large value" else a.do(a.commits)
