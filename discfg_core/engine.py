@@ -334,8 +334,8 @@ class StorageEngine(Protocol):
         """What became of a commit id, for good.
 
         Returns:
-            The commit; ``None`` if it did not happen and, for an attempt made before this
-            call, never will.
+            The commit; ``None`` if it did not happen, and no request sent so far can make it
+            happen. A writer that has not returned yet may still commit, by a request to come.
 
         Raises:
             CommitIdExpired: The id is too old to tell.

@@ -29,7 +29,8 @@ class Action(StrEnum):
 class LargeValue:
     """A value that lies in the store by itself and is fetched each time it is asked for.
 
-    `same` names the bytes: two large values with one `same` are equal.
+    `same` names the bytes: two large values with one `same` are equal. Pickled or deeply copied
+    it is fetched, and becomes the bytes themselves.
     """
 
     __slots__ = ("load", "same", "size")
@@ -38,6 +39,9 @@ class LargeValue:
         self.size = size
         self.same = same
         self.load = load
+
+    def __reduce__(self) -> tuple[type[bytes], tuple[bytes]]:
+        return (bytes, (self.load(),))
 
 
 class Node(msgspec.Struct, frozen=True, eq=False, gc=False):

@@ -84,8 +84,12 @@ class ConfigTransaction:
         self._phase = "ended"
         if kind is not None:
             return
-        # With a commit id or a revision to compare the engine is asked even for no ops.
-        asked = self._options.commit_id is not None or self._options.if_config_revision is not None
+        # A block that says when to commit is judged, even if it writes nothing.
+        asked = (
+            self._options.commit_id is not None
+            or self._options.if_config_revision is not None
+            or self._conditions
+        )
         if self._ops or asked:
             self._commit = self._engine.commit(
                 self._handle,

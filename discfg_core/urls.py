@@ -214,7 +214,7 @@ _WHOLE = re.compile(r"(?:[^&]|&(?![^&=]+=))*")
 # Words of an option's name, without "-", "_" and ".". Not "key": `key=` and `cert=` are paths.
 _SECRET_WORDS = re.compile(
     "password|passwd|passphrase|pwd|secret|token|credential|signature"
-    "|accesskey|authkey|apikey|privatekey|keyid|^pass$"
+    "|accesskey|authkey|apikey|privatekey|keyid|^(?:pass|pw|auth|sig)$"
 )
 
 

@@ -199,9 +199,8 @@ def _print(stream: TextIO | None, printed: str) -> None:
 
 
 def _write(stream: TextIO | None, raw: bytes) -> None:
-    # A process may be started with its standard output closed.
     if stream is None:
-        return
+        raise OutputFailed("it was closed before the command began")
     # Not an OSError from here on: Click would end the process by itself on a closed pipe.
     try:
         stream.flush()

@@ -102,7 +102,9 @@ class Session:
         Raises:
             InvalidURL: It is none.
         """
-        text = explicit or self._chosen() or _default_url()
+        text = explicit if explicit is not None else self._chosen()
+        if text is None:
+            text = _default_url()
         return self._with_aws(text, urls.parse(text).scheme)
 
     def open(self, explicit: str | None = None, *, writes: bool = False) -> Store:
@@ -120,7 +122,7 @@ class Session:
         from discfg_core.store import connect
 
         url = self.url(explicit)
-        if not (explicit or self._chosen()):
+        if explicit is None and self._chosen() is None:
             from pathlib import Path
 
             directory = Path(urls.parse(url).path).parent
@@ -140,7 +142,10 @@ class Session:
         return store
 
     def _chosen(self) -> str | None:
-        return self.store or os.environ.get(STORE_VARIABLE) or self.in_use.store
+        # An option that is empty is a script's mistake; a variable that is empty is one not set.
+        if self.store is not None:
+            return self.store
+        return os.environ.get(STORE_VARIABLE) or self.in_use.store
 
     def _with_aws(self, url: str, scheme: str) -> str:
         given = {

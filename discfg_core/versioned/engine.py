@@ -38,6 +38,7 @@ from discfg_core.keys import check_name, normalize_key, normalize_prefix, under
 from discfg_core.model import Change, Commit, ConfigInfo, LargeValue, Node
 from discfg_core.substrate import Native, Substrate
 from discfg_core.versioned import blobs, lifecycle
+from discfg_core.versioned.blobs import BlobMissing
 from discfg_core.versioned.check import check
 from discfg_core.versioned.committer import Committer
 from discfg_core.versioned.format import BlobRef, decode_head
@@ -198,9 +199,13 @@ class VersionedEngine:
         try:
             key = normalize_key(key)
             session = self._at(handle.name)[0]
-            node = session.view(handle, max_staleness, deadline).state.get(key)
+            snapshot = session.view(handle, max_staleness, deadline)
+            node = snapshot.state.get(key)
             if node is not None and not isinstance(node.content, bytes):
-                node = session.reading(handle, deadline, partial(_whole, key, deadline))
+                try:
+                    node = _whole(key, deadline, snapshot)
+                except BlobMissing:
+                    node = session.reading(handle, deadline, partial(_whole, key, deadline))
             if node is None:
                 raise KeyNotFound(f"key {key} does not exist in config {handle.name!r}")
         except DiscfgError as error:

@@ -49,11 +49,12 @@ class Ids:
         if placed is not None and placed.incarnation != snapshot.incarnation:
             raise CommitIdExpired(f"commit id {commit_id} was made for another incarnation")
         self._catch_up(snapshot, deadline)
-        if placed is None:
+        if placed is None or placed.revision > snapshot.revision:
+            # One that was made to look placed tells its age no better.
             self._reach_own(snapshot, deadline)
             revision = self._own.get((actor, commit_id))
             return None if revision is None else snapshot.commit_at(revision, deadline)
-        floor = min(placed.revision, snapshot.revision)
+        floor = placed.revision
         self._reach_back(snapshot, floor, deadline)
         for wanted in spellings(commit_id):
             revision = self._revisions.get((actor, wanted))
@@ -127,7 +128,7 @@ def find_any(snapshot: Snapshot, commit_id: str, deadline: Deadline) -> Resolved
     if placed is not None and placed.incarnation != snapshot.incarnation:
         raise CommitIdExpired(f"commit id {commit_id} was made for another incarnation")
     wanted = spellings(commit_id)
-    floor = 0 if placed is None else placed.revision
+    floor = 0 if placed is None or placed.revision > snapshot.revision else placed.revision
     for record in snapshot.records_back(None, deadline):
         if record.revision <= floor:
             break

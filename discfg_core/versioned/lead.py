@@ -116,7 +116,8 @@ class Lead:
             sealed = plan.seal()
             self._swap(Doubt(sealed, encode_head(sealed.head, sealed.base.unknown)))
             return
-        if latest.since < max(work.submitted for work in waiting):
+        # A clock may stand still for longer than this takes: what is no later is not after.
+        if latest.since <= max(work.submitted for work in waiting):
             latest = session.refresh(self._deadline)
         if latest.snapshot is plan.base:
             _answer(plan)

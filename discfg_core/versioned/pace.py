@@ -1,8 +1,8 @@
 """When a process holds back, so that others which write the same config get their turn.
 
 Whoever has just swapped knows the latest token and would be the quickest again, for ever. So a
-process that sees the commits of others between its own, or has swapped for a second without a
-gap, waits up to two round trips at random before it goes on.
+process that sees the commits of others between its own, or has swapped for 50 round trips or a
+second without a gap, waits up to two round trips at random before it goes on.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from discfg_core.backoff import jitter, sleep
 from discfg_core.clock import Deadline
 
 _STREAK_SECONDS = 1.0
+_STREAK_ROUND_TRIPS = 50
 _GAP_ROUND_TRIPS = 4
 
 
@@ -31,12 +32,16 @@ class Pace:
         now = time.monotonic()
         if now - self._last_swap > _GAP_ROUND_TRIPS * self._round_trip:
             self._streak_began = now
-        elif self._hold_back or now - self._streak_began > _STREAK_SECONDS:
+        elif self._hold_back or now - self._streak_began > self._streak():
             sleep(jitter(2 * self._round_trip), deadline)
             self._streak_began = time.monotonic()
         self._hold_back = False
         if min_interval > 0:
             sleep(self._last_swap + min_interval - time.monotonic(), deadline)
+
+    def _streak(self) -> float:
+        """Seconds of swapping without a gap after which others may be waiting unseen."""
+        return min(_STREAK_SECONDS, _STREAK_ROUND_TRIPS * self._round_trip)
 
     def swapping(self, base_revision: int) -> None:
         """A swap is about to be sent."""

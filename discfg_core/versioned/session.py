@@ -207,16 +207,16 @@ class Session:
             latest = self._latest
             if latest is None or latest.snapshot is None or snapshot is None:
                 # Nothing to compare with: only a request that began later tells the later state.
-                if latest is None or since >= latest.obtained:
+                if latest is None or since > latest.obtained:
                     self._latest = fresh
                 return fresh
             new, old = snapshot.head, latest.snapshot.head
             if new.incarnation != old.incarnation:
-                if since >= latest.obtained:
+                if since > latest.obtained:
                     self._latest = fresh
                 return fresh
             if new.sequence < old.sequence:
-                if since >= latest.obtained:
+                if since > latest.obtained:
                     raise Corrupt(
                         f"config {self.name!r} has gone back from its revision {old.revision} "
                         f"to {new.revision}",

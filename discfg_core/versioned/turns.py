@@ -42,13 +42,12 @@ class Ticket(Generic[Item]):
         abandoned: Its thread waits no more, and has no answer.
     """
 
-    __slots__ = ("_wake", "_woken", "abandoned", "deadline", "item")
+    __slots__ = ("_wake", "abandoned", "deadline", "item")
 
     def __init__(self, item: Item, deadline: Deadline) -> None:
         self.item = item
         self.deadline = deadline
         self.abandoned = False
-        self._woken = False
         self._wake: threading.Lock | None = None
 
 
@@ -147,6 +146,7 @@ class Turns(Generic[Item]):
 
 
 def _wake(ticket: Ticket[Item]) -> None:
-    if ticket._wake is not None and not ticket._woken:
+    # Not by a flag: an interrupt between the two would release twice, or never. A ticket that was
+    # woken holds its lock again, and nobody waits for that.
+    if ticket._wake is not None and ticket._wake.locked():
         ticket._wake.release()
-        ticket._woken = True

@@ -60,7 +60,10 @@ def test_the_array_alone_from_a_file(run: Run, mycfg: str) -> None:
 
 def test_a_check_writes_nothing_and_refuses_all(run: Run, mycfg: str) -> None:
     run("set", "owner", "ann")
-    ops = [{"op": "check", "key": "owner", "ifValue": "ann"}, {"op": "set", "key": "k", "value": 1}]
+    ops: list[dict[str, Any]] = [
+        {"op": "check", "key": "owner", "ifValue": "ann"},
+        {"op": "set", "key": "k", "value": 1},
+    ]
     told = _commit(run, ops)["commit"]
     assert [change["node"]["key"] for change in told["changes"]] == ["/k"]
     ops[0]["ifValue"] = "bob"

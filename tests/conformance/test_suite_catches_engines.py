@@ -31,7 +31,7 @@ COMMITS = [
     Case("CheckThenSwap", "test_counter[threads of two clients]"),
     Case("CheckThenSwap", "test_distinct_keys[threads of two clients]"),
     Case("ConflictSwallowed", "test_long_history"),
-    Case("ConflictSwallowed", "test_create_once[threads of two clients]"),
+    Case("ConflictSwallowed", "test_repeated_after_other_commits"),
     Case("LostRaceTakenForDone", "test_long_history"),
     Case("ConflictLeaked", "test_long_history", "let a SwapConflict out"),
     Case("TokenOfALaterRead", "test_distinct_keys[threads of two clients]"),

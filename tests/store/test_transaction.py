@@ -429,6 +429,18 @@ def test_check_refuses_the_whole_commit(cfg: discfg.Config) -> None:
     assert [change.key for change in tx.commit.changes] == ["/a"]
 
 
+def test_checks_alone_are_judged(cfg: discfg.Config) -> None:
+    def check(version: int) -> None:
+        with cfg.transaction() as tx:
+            tx.check("a", if_version=version)
+
+    cfg.set("a", 1)
+    check(1)
+    with pytest.raises(discfg.ConditionFailed):
+        check(99)
+    assert cfg.info().revision == 1
+
+
 def test_check_without_a_condition_is_refused(cfg: discfg.Config) -> None:
     with pytest.raises(discfg.InvalidOption), cfg.transaction() as tx:
         tx.check("a")

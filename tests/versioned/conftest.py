@@ -13,7 +13,7 @@ import pytest
 
 from discfg_core.clock import Deadline
 from discfg_core.engine import ConfigHandle, KeyCondition, Put, Remove, RemovePrefix, Transaction
-from discfg_core.errors import DiscfgError, OutcomeUnknown, StoreUnavailable
+from discfg_core.errors import OutcomeUnknown, StoreUnavailable
 from discfg_core.model import Change, Commit
 from discfg_core.substrate import (
     BlobInfo,
@@ -31,11 +31,6 @@ from discfg_core.versioned.format import Head, decode_head, encode_head
 
 Go: TypeAlias = Callable[[], Any]
 Handler: TypeAlias = Callable[[Go], Any]
-
-ETCD = Limits(register_budget=2048, blobs_ride=True)
-DYNAMODB = Limits(register_budget=3 * 1024)
-S3 = Limits(register_budget=64 * 1024)
-STORES = {"etcd": ETCD, "dynamodb": DYNAMODB, "s3": S3, "sqlite": Limits(blobs_ride=True)}
 
 
 class Scripted(DelegatingSubstrate):
@@ -85,7 +80,7 @@ class Scripted(DelegatingSubstrate):
     def read(
         self, name: str, known: Token | None = None, *, deadline: Deadline
     ) -> Register | Unchanged | None:
-        return self._run("read", lambda: self.inner.read(name, known, deadline=deadline))  # type: ignore[no-any-return]  # scripted
+        return self._run("read", lambda: self.inner.read(name, known, deadline=deadline))  # type: ignore[no-any-return]  # a script answers what it likes
 
     def swap(
         self,
@@ -97,13 +92,13 @@ class Scripted(DelegatingSubstrate):
         deadline: Deadline,
     ) -> Token:
         self.swapped.append(sum(map(len, blobs.values())))
-        go = lambda: self.inner.swap(name, expected, data, blobs, deadline=deadline)  # noqa: E731 - a call
-        return self._run("swap", go)  # type: ignore[no-any-return]  # scripted
+        go = lambda: self.inner.swap(name, expected, data, blobs, deadline=deadline)  # noqa: E731 - it is passed on
+        return self._run("swap", go)  # type: ignore[no-any-return]  # a script answers what it likes
 
     def get_blobs(
         self, name: str, wanted: Sequence[BlobRange], *, deadline: Deadline
     ) -> list[bytes | None]:
-        return self._run("get_blobs", lambda: self.inner.get_blobs(name, wanted, deadline=deadline))  # type: ignore[no-any-return]  # scripted
+        return self._run("get_blobs", lambda: self.inner.get_blobs(name, wanted, deadline=deadline))  # type: ignore[no-any-return]  # a script answers what it likes
 
     def put_blob(self, name: str, blob: str, data: bytes, *, deadline: Deadline) -> None:
         self._run("put_blob", lambda: self.inner.put_blob(name, blob, data, deadline=deadline))
@@ -112,7 +107,7 @@ class Scripted(DelegatingSubstrate):
         self._run("delete_blobs", lambda: self.inner.delete_blobs(name, blobs, deadline=deadline))
 
     def list_blobs(self, name: str, *, deadline: Deadline) -> Iterator[BlobInfo]:
-        return self._run("list_blobs", lambda: self.inner.list_blobs(name, deadline=deadline))  # type: ignore[no-any-return]  # scripted
+        return self._run("list_blobs", lambda: self.inner.list_blobs(name, deadline=deadline))  # type: ignore[no-any-return]  # a script answers what it likes
 
     def provision(self, name: str, settings: Mapping[str, Any], *, deadline: Deadline) -> None:
         self._run("provision", lambda: self.inner.provision(name, settings, deadline=deadline))
@@ -250,6 +245,24 @@ class Client:
         view = self.engine.view(self.handle, deadline=after())
         return {node.key: node.value for node in view.list()}
 
+    def queued(self, gate: Gate, calls: Sequence[Callable[[], object]]) -> list[Doing]:
+        """A first write held in its swap by the gate, and others behind it, in this order."""
+        self.store.then("swap", gate)
+        doing = [self.do(self.set, "/first")]
+        gate.reached()
+        queue = self.engine._sessions[self.name][1]._turns._queue
+        for number, call in enumerate(calls, 1):
+            doing.append(self.do(call))
+            for _ in range(5000):
+                if len(queue) == number:
+                    break
+                time.sleep(0.002)
+        assert len(queue) == len(calls)
+        return doing
+
+    def texts(self) -> dict[str, str]:
+        return {key: value.decode() for key, value in self.values().items()}
+
     def revision(self) -> int:
         return self.engine.view(self.handle, deadline=after()).revision
 
@@ -332,20 +345,6 @@ class Bench:
 
 def after(seconds: float = 10) -> Deadline:
     return Deadline.after(seconds)
-
-
-def until(holds: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait for what another thread is about to do."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it never came to be"
-        time.sleep(0.001)
-
-
-def raised(error: BaseException | None) -> DiscfgError:
-    """An error that had to be one of ours."""
-    assert isinstance(error, DiscfgError), repr(error)
-    return error
 
 
 @pytest.fixture

@@ -210,11 +210,11 @@ def test_damaged_bytes_are_corrupt_and_nothing_else(
 ) -> None:
     found = samples(bench, bench.client(SMALL).create())
     for data in CRAFTED:
-        only_ours(lambda data=data: decode(data))  # type: ignore[misc]  # bound
+        only_ours(lambda data=data: decode(data))  # type: ignore[misc]  # the loop's variable is bound
     rnd = random.Random(7)
     for _ in range(3000):
         data = damaged(rnd.choice(found), rnd)
-        only_ours(lambda data=data: decode(data))  # type: ignore[misc]  # bound
+        only_ours(lambda data=data: decode(data))  # type: ignore[misc]  # the loop's variable is bound
 
 
 def places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

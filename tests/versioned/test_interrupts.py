@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from tests.versioned.conftest import Bench, Gate, Go, Handler
+    from tests.versioned.conftest import Bench, Client, Doing, Gate, Go, Handler
 
 _PACKAGE = discfg_core.versioned.__path__[0]
 

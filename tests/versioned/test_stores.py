@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import uuid
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 
 from discfg_core.clock import Deadline
 from discfg_core.engine import ConfigHandle, Put, Remove, RemovePrefix
+from discfg_core.model import LargeValue
 from discfg_core.substrate import Limits
 from discfg_core.substrates.memory import MemorySubstrate
 from discfg_core.testing.delegate import DelegatingSubstrate
@@ -101,3 +104,12 @@ def test_faulty_store_loses_nothing_and_repeats_nothing(store: str, seed: int) -
     report = engines[0].check(name, deadline=Deadline.after(30))
     assert report.problems == ()
     assert report.commits == 30
+
+
+def test_large_value_survives_pickling(bench: Bench) -> None:
+    client = bench.client().create()
+    client.set("/big", b"x" * 20_000)
+    node = client.commits()[0].changes[0].node
+    assert isinstance(node.content, LargeValue)
+    assert pickle.loads(pickle.dumps(node)) == node
+    assert copy.deepcopy(node) == node

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _HISTORY = ("REVISION", "TIME", "ACTOR", "CHANGE", "KEY", "VERSION", "VALUE", "MESSAGE")
 
+_MOST_COMMITS = 1_000_000_000
+
 
 @click.command("list", cls=Command)
 @click.argument("prefix", default="/")
@@ -44,7 +46,7 @@ def list_keys(context: click.Context, prefix: str) -> None:
 @click.option(
     "-n",
     "--limit",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=_MOST_COMMITS),
     default=20,
     show_default=True,
     help="At most so many commits.",

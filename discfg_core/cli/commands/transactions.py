@@ -41,7 +41,7 @@ def commit(context: click.Context, file: str, message: str, commit_id: str | Non
         transaction = store.config(config).transaction(
             message=message or request.message,
             if_config_revision=request.if_config_revision,
-            commit_id=commit_id or request.commit_id,
+            commit_id=request.commit_id if commit_id is None else commit_id,
         )
         with transaction:
             request.apply(transaction)
