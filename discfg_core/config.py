@@ -347,7 +347,7 @@ class Config(ConfigMapping):
         return self._commit(options, RemovePrefix(normalize_prefix(prefix)))
 
     # A mapping's `update` returns None and takes no function; ours is called the same way.
-    @overload  # type: ignore[override]
+    @overload  # type: ignore[override]  # other than a dict's, and said so
     def update(
         self,
         key: str,

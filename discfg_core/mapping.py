@@ -84,7 +84,7 @@ class ConfigMapping(MutableMapping[str, Any]):
         """That of a call which begins now."""
 
     # A mapping's `values` is a view of the values alone; discfg's term is the flat mapping.
-    def values(  # type: ignore[override]
+    def values(  # type: ignore[override]  # other than a dict's, and said so
         self, *, max_staleness: float | EllipsisType | None = ..., timeout: float | None = None
     ) -> dict[str, Any]:
         """Every key, normalised, with its decoded data, all of one revision; yours to change.

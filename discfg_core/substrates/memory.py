@@ -252,7 +252,7 @@ def open_engine(url: StoreURL) -> StorageEngine:
             hint="write memory://name to share it within the process, memory:// for one of its own",
         )
     # Here, so that a store's module can be read, and tested, without the engine.
-    from discfg_core.versioned import VersionedEngine  # noqa: PLC0415
+    from discfg_core.versioned import VersionedEngine  # noqa: PLC0415 - substrates know no engine until one is opened
 
     return VersionedEngine(MemorySubstrate(hosts[0].host if hosts else ""))
 

@@ -196,9 +196,9 @@ class LimitTests(EngineCase):
     )
     def test_text_too_long(self, config: Config, text: dict[str, str]) -> None:
         for call in (
-            lambda: config.set("a", **text),  # type: ignore[arg-type]
-            lambda: config.commit(put("a"), **text),  # type: ignore[arg-type]
-            lambda: config.delete("a", **text),  # type: ignore[arg-type]
+            lambda: config.set("a", **text),  # type: ignore[arg-type]  # bad input, on purpose
+            lambda: config.commit(put("a"), **text),  # type: ignore[arg-type]  # bad input, on purpose
+            lambda: config.delete("a", **text),  # type: ignore[arg-type]  # bad input, on purpose
         ):
             with pytest.raises(TextTooLong):
                 call()

@@ -117,7 +117,7 @@ def test_nodes_differ_in_any_field(other: object) -> None:
 
 def test_a_node_is_immutable() -> None:
     with pytest.raises(AttributeError):
-        node().version = 3  # type: ignore[misc]
+        node().version = 3  # type: ignore[misc]  # bad input, on purpose
 
 
 def test_a_node_survives_pickling_and_copying() -> None:

@@ -136,7 +136,7 @@ def test_what_is_refused_says_why(text: str, says: str) -> None:
 
 def test_only_text_is_a_url() -> None:
     with pytest.raises(InvalidURL, match="not bytes"):
-        parse(b"sqlite:///app.db")  # type: ignore[arg-type]
+        parse(b"sqlite:///app.db")  # type: ignore[arg-type]  # bad input, on purpose
 
 
 def test_equal_urls_have_one_spelling() -> None:

@@ -60,7 +60,7 @@ def test_no_timeout_of_a_call(spied: Spied, call: Callable[..., object], timeout
 )
 def test_no_timeout_of_a_call_of_the_store(spied: Spied, call: Callable[..., object]) -> None:
     for timeout in NO_TIMEOUT:
-        refused(spied, discfg.InvalidOption, lambda: call(spied.store, timeout=timeout))  # noqa: B023
+        refused(spied, discfg.InvalidOption, lambda: call(spied.store, timeout=timeout))  # noqa: B023 - called at once
 
 
 @pytest.mark.parametrize("staleness", NO_STALENESS)
@@ -133,7 +133,7 @@ def test_no_option_of_a_write(spied: Spied, options: dict[str, Any], error: Any)
 
 def test_an_unknown_argument_is_named(cfg: discfg.Config) -> None:
     with pytest.raises(discfg.InvalidOption, match=r"'mesage'.* message"):
-        cfg.set("a", 1, mesage="why")  # type: ignore[call-arg]
+        cfg.set("a", 1, mesage="why")  # type: ignore[call-arg]  # bad input, on purpose
 
 
 def test_absence_excludes_all_else(spied: Spied) -> None:
@@ -142,8 +142,8 @@ def test_absence_excludes_all_else(spied: Spied) -> None:
         lambda: cfg.set("a", 1, if_absent=True, if_version=1),
         lambda: cfg.set("a", 1, if_absent=True, if_revision=1),
         lambda: cfg.set("a", 1, if_absent=True, if_value=1),
-        lambda: cfg.set("a", 1, if_absent=1),  # type: ignore[arg-type]
-        lambda: cfg.set("a", 1, if_absent=None),  # type: ignore[arg-type]
+        lambda: cfg.set("a", 1, if_absent=1),  # type: ignore[arg-type]  # bad input, on purpose
+        lambda: cfg.set("a", 1, if_absent=None),  # type: ignore[arg-type]  # bad input, on purpose
     ):
         refused(spied, discfg.InvalidOption, call)
 
@@ -157,7 +157,7 @@ def test_bad_values(spied: Spied) -> None:
         lambda: cfg.set("a", "\ud800"),
         lambda: cfg.set("a", 5, content_type="text/plain"),
         lambda: cfg.set("a", "x", content_type="text"),
-        lambda: cfg.set("a", "x", content_type=5),  # type: ignore[arg-type]
+        lambda: cfg.set("a", "x", content_type=5),  # type: ignore[arg-type]  # bad input, on purpose
         lambda: cfg.set("a", "x", if_value={1}),
         lambda: cfg.delete("a", if_value={1}),
     ):
@@ -170,7 +170,7 @@ def test_bad_keys_and_prefixes(spied: Spied) -> None:
     for call in (
         lambda: cfg.list("a//b"),
         lambda: cfg.list(after=""),
-        lambda: cfg.list(5),  # type: ignore[arg-type]
+        lambda: cfg.list(5),  # type: ignore[arg-type]  # bad input, on purpose
         lambda: cfg.history("a//b"),
         lambda: cfg.delete_prefix("a//b"),
         lambda: cfg.set("a//b", 1, if_version=1),

@@ -132,7 +132,7 @@ def test_it_may_be_changed_while_it_is_iterated_over(filled: discfg.Config) -> N
 
 def test_equality_is_identity(memory: discfg.Store, cfg: discfg.Config) -> None:
     same = memory.config("mycfg")
-    assert cfg == cfg  # noqa: PLR0124
+    assert cfg == cfg  # noqa: PLR0124 - equality is what is tested
     assert cfg != same
     assert cfg != {}
     assert len({cfg, same, cfg}) == 2

@@ -126,7 +126,7 @@ class TestConfigs:
         memory.drop_config("mycfg")
         again = memory.create_config("mycfg")
         for old in (created, opened):
-            for call in (old.info, lambda: old.set("a", 1), old.clear, lambda: "a" in old):  # noqa: B023
+            for call in (old.info, lambda: old.set("a", 1), old.clear, lambda: "a" in old):  # noqa: B023 - called at once
                 with pytest.raises(discfg.ConfigReplaced):
                     call()
         assert again.info().revision == 0
@@ -207,7 +207,7 @@ class TestWrites:
     def test_conditions_on_an_absent_key(self, cfg: discfg.Config) -> None:
         for condition in ({"if_version": 1}, {"if_revision": 1}, {"if_value": 1}):
             with pytest.raises(discfg.ConditionFailed) as caught:
-                cfg.set("a", 1, **condition)  # type: ignore[arg-type]
+                cfg.set("a", 1, **condition)  # type: ignore[arg-type]  # bad input, on purpose
             assert caught.value.node is None
         assert cfg.set("a", 1, if_absent=True).prev_node is None
 

@@ -58,7 +58,7 @@ class TestCommit:
             with cfg.transaction(commit_id="once") as tx:
                 tx.set("a", 1)
             commits.append(tx.commit)
-        assert commits[0] == commits[1] != None  # noqa: E711
+        assert commits[0] == commits[1] != None  # noqa: E711 - in one chain
         assert cfg.info().revision == 1
 
     def test_a_repetition_that_reads_is_never_done_twice(self, cfg: discfg.Config) -> None:
@@ -384,7 +384,7 @@ class TestMisuse:
                 (discfg.InvalidOption, lambda: tx.set("a", 1, if_version=0)),
                 (discfg.InvalidOption, lambda: tx.delete("a", if_revision=True)),
                 (discfg.InvalidOption, lambda: tx.set("a", 1, if_absent=True, if_version=1)),
-                (discfg.InvalidOption, lambda: tx.delete("a", missing_ok=1)),  # type: ignore[arg-type]
+                (discfg.InvalidOption, lambda: tx.delete("a", missing_ok=1)),  # type: ignore[arg-type]  # bad input, on purpose
             ]
             for error, call in bad:
                 with pytest.raises(error):

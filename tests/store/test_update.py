@@ -143,7 +143,7 @@ def test_a_bad_key_or_value(spied: Spied) -> None:
     with pytest.raises(discfg.InvalidKey):
         spied.config.update("a//b", count)
     with pytest.raises(discfg.InvalidKey):
-        spied.config.update({"a": 1}, count)  # type: ignore[call-overload]
+        spied.config.update({"a": 1}, count)  # type: ignore[call-overload]  # bad input, on purpose
     assert spied.take() == []
     with pytest.raises(discfg.InvalidValue):
         spied.config.update("a", lambda _: {1})

@@ -28,9 +28,9 @@ def opens() -> None:
         assert_type(store.guarantees, frozenset[discfg.Guarantee])
     discfg.connect("memory://", max_staleness=None, require={discfg.Guarantee.SHARED})
     discfg.connect("memory://", require={"shared"})
-    discfg.connect("memory://", "ann")  # type: ignore[call-arg]
-    discfg.connect("memory://", timeout=None)  # type: ignore[arg-type]
-    discfg.conect("memory://")  # type: ignore[attr-defined]
+    discfg.connect("memory://", "ann")  # type: ignore[call-arg]  # it must be refused
+    discfg.connect("memory://", timeout=None)  # type: ignore[arg-type]  # it must be refused
+    discfg.conect("memory://")  # type: ignore[attr-defined]  # it must be refused
 
 
 def reads(cfg: Config) -> None:
@@ -45,8 +45,8 @@ def reads(cfg: Config) -> None:
     assert_type(cfg.history("db", before=7, limit=20), Iterator[Commit])
     assert_type(cfg.outcome("id"), Commit | None)
     assert_type(cfg.new_commit_id(), str)
-    cfg.get(5)  # type: ignore[call-overload]
-    cfg.list(limit=5)  # type: ignore[call-arg]
+    cfg.get(5)  # type: ignore[call-overload]  # it must be refused
+    cfg.list(limit=5)  # type: ignore[call-arg]  # it must be refused
 
 
 def writes(cfg: Config) -> None:
@@ -58,13 +58,13 @@ def writes(cfg: Config) -> None:
     assert_type(cfg.update("hits", lambda n: (n or 0) + 1, message="why"), Change)
     assert_type(cfg.update({"a": 1, "b": "x"}), Commit | None)
     assert_type(cfg.update([("a", 1)], message="why"), Commit | None)
-    cfg.update({"a": 1}, b=2)  # type: ignore[call-overload]
+    cfg.update({"a": 1}, b=2)  # type: ignore[call-overload]  # it must be refused
     assert_type(cfg.update_settings({"a": 1}), Commit | None)
-    cfg.set("a", 1, ttl="soon")  # type: ignore[call-arg]
-    cfg.set("a", 1, if_version="1")  # type: ignore[arg-type]
-    cfg.set("a", 1, message=None)  # type: ignore[arg-type]
-    cfg.update("hits", 5)  # type: ignore[call-overload]
-    cfg.update("hits")  # type: ignore[arg-type]
+    cfg.set("a", 1, ttl="soon")  # type: ignore[call-arg]  # it must be refused
+    cfg.set("a", 1, if_version="1")  # type: ignore[arg-type]  # it must be refused
+    cfg.set("a", 1, message=None)  # type: ignore[arg-type]  # it must be refused
+    cfg.update("hits", 5)  # type: ignore[call-overload]  # it must be refused
+    cfg.update("hits")  # type: ignore[arg-type]  # it must be refused
 
 
 def transacts(cfg: Config) -> None:
@@ -75,8 +75,8 @@ def transacts(cfg: Config) -> None:
         tx.set("db/user", "u2", if_version=1)
         tx.delete("db/old", missing_ok=True)
         tx.delete_prefix("tmp")
-        assert tx.get("db/user").data  # type: ignore[union-attr]
-        tx.set("db/user", "u2", message="why")  # type: ignore[call-arg]
+        assert tx.get("db/user").data  # type: ignore[union-attr]  # it must be refused
+        tx.set("db/user", "u2", message="why")  # type: ignore[call-arg]  # it must be refused
     assert_type(tx.commit, Commit | None)
 
 
@@ -98,7 +98,7 @@ def maps(cfg: Config) -> None:
     assert_type(cfg.popitem(), tuple[str, Any])
     cfg["a"] = 1
     del cfg["a"]
-    cfg[5] = 1  # type: ignore[index]
+    cfg[5] = 1  # type: ignore[index]  # it must be refused
 
 
 def handles(cfg: Config) -> Node | None:

@@ -69,6 +69,6 @@ def open_engine(url: StoreURL) -> StorageEngine:
             hint="write sqlite:///app.db, or memory:// for a store in memory",
         )
     # Here, so that a store's module can be read, and tested, without the engine.
-    from discfg_core.versioned import VersionedEngine  # noqa: PLC0415
+    from discfg_core.versioned import VersionedEngine  # noqa: PLC0415 - substrates know no engine until one is opened
 
     return VersionedEngine(SQLiteSubstrate(url.path))
