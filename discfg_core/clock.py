@@ -11,7 +11,11 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from discfg_core.errors import ClockSkew
+
 NANOSECONDS = 1_000_000_000
+LATEST_STAMP = 1 << 62
+"""Stamps are below this; it is in the year 2116."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Linux alone has a clock that goes on while the machine is suspended.
@@ -21,6 +25,18 @@ _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", None)
 def boottime() -> float:
     """Seconds on a clock that goes on during suspension, where the system has one."""
     return time.monotonic() if _BOOT_CLOCK is None else time.clock_gettime(_BOOT_CLOCK)
+
+
+def stamp() -> int:
+    """This moment by the wall clock, in nanoseconds since 1970.
+
+    Raises:
+        ClockSkew: The clock says something before 1970 or after 2115, which no store could keep.
+    """
+    now = time.time_ns()
+    if not 0 <= now < LATEST_STAMP:
+        raise ClockSkew(f"this machine's clock says {now // NANOSECONDS} s after 1970")
+    return now
 
 
 class Instant(NamedTuple):

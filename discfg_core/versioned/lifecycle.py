@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from discfg_core.clock import Deadline, Instant
+from discfg_core.clock import Deadline, Instant, stamp
 from discfg_core.engine import MAX_ACTOR_BYTES, MAX_MESSAGE_BYTES, ConfigHandle
 from discfg_core.errors import ConfigExists, ConfigNotFound, DiscfgError, OutcomeUnknown
 from discfg_core.substrate import Register, Token
@@ -68,7 +68,7 @@ def _create_on(
 
 
 def _first_head(settings: dict[str, Any], sequence: int) -> Head:
-    now = time.time_ns()
+    now = stamp()
     return Head(
         format=FORMAT,
         min_reader=1,
@@ -96,7 +96,7 @@ def drop(
     """What `StorageEngine.delete_config` says; the answer is the config as it was."""
     check_text("actor", actor, MAX_ACTOR_BYTES)
     check_text("message", message, MAX_MESSAGE_BYTES)
-    mark = Dropped(os.urandom(16), time.time_ns(), actor, message)
+    mark = Dropped(os.urandom(16), stamp(), actor, message)
     while True:
         before = session.live(session.fresh(deadline).snapshot, handle)
         if _change(session, before, mark, deadline, lambda head: _mark_of(head) == mark.id):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from discfg_core.clock import NANOSECONDS, Deadline
+from discfg_core.clock import NANOSECONDS, Deadline, stamp
 from discfg_core.engine import (
     MAX_COMMIT_KEYS,
     ConfigHandle,
@@ -152,7 +152,7 @@ class Plan:
         self._ids = ids
         self._lay_down = lay_down
         self._deadline = deadline
-        self._now = time.time_ns()
+        self._now = stamp()
         self._resolved: list[Resolved] = []
         self._by_id: dict[tuple[str, str], Resolved] = {}
         self._blobs: dict[str, bytes] = {}
@@ -208,12 +208,12 @@ class Plan:
                 base.head.generation,
                 lambda ref, data: self._lay_down(base.incarnation, ref, data, self._deadline),
             )
-        revision, stamp = self._revision + 1, max(self._now, self._time + 1)
+        revision, moment = self._revision + 1, max(self._now, self._time + 1)
         changes = changes_of(
             self._state,
             prepared.decoded,
             revision=revision,
-            time_ns=stamp,
+            time_ns=moment,
             large=base.blobs.large,
         )
         if len(changes) > MAX_COMMIT_KEYS:
@@ -230,7 +230,7 @@ class Plan:
         record = Record(
             revision,
             prepared.id,
-            stamp,
+            moment,
             tx.actor,
             tx.message,
             prepared.digest,
@@ -239,7 +239,7 @@ class Plan:
             tx.commit_id,
             pair,
         )
-        self._revision, self._time = revision, stamp
+        self._revision, self._time = revision, moment
         self._account(changes)
         for ref, data in prepared.blobs.items():
             self._blobs[base.blobs.name(ref)] = data

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 
 from discfg_core.clock import Deadline
 from discfg_core.engine import ConfigHandle, Put, Remove, RemovePrefix
+from discfg_core.errors import ClockSkew
 from discfg_core.model import LargeValue
 from discfg_core.substrate import Limits
 from discfg_core.substrates.memory import MemorySubstrate
@@ -113,3 +114,20 @@ def test_large_value_survives_pickling(bench: Bench) -> None:
     assert isinstance(node.content, LargeValue)
     assert pickle.loads(pickle.dumps(node)) == node
     assert copy.deepcopy(node) == node
+
+
+@pytest.mark.parametrize("moment", [-1, 1 << 62, 1 << 63])
+def test_clock_beyond_all_stamps_writes_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    client = bench.client().create()
+    client.set("/a", b"1")
+    with monkeypatch.context() as patch:
+        patch.setattr("time.time_ns", lambda: moment)
+        with pytest.raises(ClockSkew):
+            client.set("/a", b"2")
+        with pytest.raises(ClockSkew):
+            bench.client(name="other").create()
+        with pytest.raises(ClockSkew):
+            client.drop()
+    assert bench.client().get("/a") == b"1"

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def fsck(context: click.Context, url: str | None) -> int:
     """Check a store.
 
-    Or one config of it, by -C: that every reference exists, and that the history replays to
-    the state. Changes nothing. The exit code is 1 if something is wrong.
+    Every config of it, or one by -C, a dropped one too: that every reference exists, and that the
+    history replays to the state. Changes nothing. The exit code is 1 if something is wrong.
     """
     this = session(context)
     with this.open(url) as store:

@@ -10,11 +10,19 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from discfg_core.clock import Deadline
 from discfg_core.engine import Guarantee
-from discfg_core.errors import DiscfgError, OutcomeUnknown, StoreBusy, StoreUnavailable, Timeout
+from discfg_core.errors import (
+    Corrupt,
+    DiscfgError,
+    OutcomeUnknown,
+    StoreBusy,
+    StoreUnavailable,
+    Timeout,
+)
 from discfg_core.substrate import (
     UNCHANGED,
     BlobInfo,
@@ -128,6 +136,12 @@ class SQLiteSubstrate:
         if row is None:
             return None
         token, data = row
+        if not isinstance(token, bytes) or not isinstance(data, bytes | NoneType):
+            raise Corrupt(
+                f"{self.path}: the register of {name!r} holds no bytes",
+                engine=self.scheme,
+                config=name,
+            )
         return UNCHANGED if data is None else Register(data, token)
 
     def swap(
