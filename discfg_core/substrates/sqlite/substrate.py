@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import random
 import sqlite3
 import threading
 import time
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from discfg_core.backoff import jitter, sleep
 from discfg_core.clock import Deadline
 from discfg_core.engine import Guarantee
 from discfg_core.errors import (
@@ -209,7 +209,7 @@ class SQLiteSubstrate:
         while not (cancel.is_set() or deadline.passed()):
             if self._run(name, deadline, work, absent=None) != known:
                 return
-            cancel.wait(min(_jitter(pause), deadline.remaining()))
+            cancel.wait(min(_around(pause), deadline.remaining()))
             pause = min(pause * _POLL_GROWTH, _POLL_LAST)
 
     # --- blobs ---
@@ -332,7 +332,7 @@ class SQLiteSubstrate:
                         raise translate(error, self.path) from error
                 began = began or time.monotonic()
                 pause = max((time.monotonic() - began) * _RETRY_GROWTH, _RETRY_FIRST)
-                time.sleep(min(_jitter(min(pause, _RETRY_LAST)), deadline.remaining()))
+                sleep(_around(min(pause, _RETRY_LAST)), deadline)
         except DiscfgError as error:
             error.locate(engine=self.scheme, config=name)
             raise
@@ -395,8 +395,8 @@ def _get_blob(connection: Connection, name: str, part: BlobRange) -> bytes | Non
     return None if row is None else row[0]
 
 
-def _jitter(seconds: float) -> float:
-    return seconds * random.uniform(0.5, 1.5)  # noqa: S311 - nothing secret
+def _around(seconds: float) -> float:
+    return seconds / 2 + jitter(seconds)
 
 
 if TYPE_CHECKING:
