@@ -17,9 +17,10 @@ Install the extra ``discfg[testing]``. A whole test file for a store is::
         def place(self, tmp_path):  # where; anything that can be pickled
             return str(tmp_path / "store")
 
-`EngineSuite` is its twin for a `StorageEngine`. Neither skips: what a store does not promise
-is tested for its absence. `FaultySubstrate` and `LateSubstrate` wrap any substrate and fail on
-purpose.
+`EngineSuite` is its twin for a `StorageEngine`, and `SubstrateEngineSuite` a third, for an engine
+over a substrate: it has the substrate fail on purpose, lays a hand on the stored bytes, and asks
+for the same guarantees. None of them skips: what a store does not promise is tested for its
+absence. `FaultySubstrate` and `LateSubstrate` wrap any substrate and fail on purpose.
 """
 
 from __future__ import annotations

@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 import threading
 import time
-import uuid
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from discfg_core.engine import KeyCondition
+from discfg_core.engine import KeyCondition, Remove
 from discfg_core.errors import (
     ConditionFailed,
     DiscfgError,
@@ -20,23 +19,18 @@ from discfg_core.errors import (
     StoreError,
     Timeout,
 )
-from discfg_core.substrates.memory import MemorySubstrate
-from discfg_core.testing import FaultPlan, FaultySubstrate, LateSubstrate
-from discfg_core.testing.engine_client import Client, Config, put
-from discfg_core.testing.invariants import assert_sound
+from discfg_core.testing import FaultPlan
+from discfg_core.testing.engine_client import Config, put
 from discfg_core.testing.processes import run_in_threads
 from discfg_core.testing.profiles import profile, say_seed
-from discfg_core.versioned import VersionedEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from discfg_core.model import Commit
     from discfg_core.testing.processes import Line
+    from tests.conformance.conftest import Bench, Call
 
 # A call may end so much later than its deadline: the machine may be busy with anything.
 SLACK = 20.0
-NAME = "cfg"
 CERTAIN = (Timeout, StoreError)
 
 MILD = FaultPlan(
@@ -54,50 +48,6 @@ MILD = FaultPlan(
 HARSH = FaultPlan(
     read_before=0.3, swap_before=0.1, swap_after=0.4, swap_lost=0.4, put_before=0.2, put_after=0.2
 )
-
-
-class Bench:
-    """One store in memory, and clients that reach it through whatever is put between."""
-
-    def __init__(self) -> None:
-        self._place = uuid.uuid4().hex
-        self._clients: list[Client] = []
-        self.sound = self._client(self.substrate(), 60.0)
-        self.sound.create(NAME)
-
-    def substrate(self) -> MemorySubstrate:
-        return MemorySubstrate(self._place)
-
-    def _client(
-        self, substrate: MemorySubstrate | FaultySubstrate | LateSubstrate, timeout: float
-    ) -> Client:
-        client = Client(VersionedEngine(substrate), timeout)
-        self._clients.append(client)
-        return client
-
-    def faulty(self, seed: int, plan: FaultPlan, timeout: float) -> tuple[Client, FaultySubstrate]:
-        substrate = FaultySubstrate(self.substrate(), seed, plan)
-        return self._client(substrate, timeout), substrate
-
-    def late(self, timeout: float, after_reads: int | None = None) -> tuple[Client, LateSubstrate]:
-        substrate = LateSubstrate(self.substrate(), after_reads=after_reads)
-        return self._client(substrate, timeout), substrate
-
-    @property
-    def config(self) -> Config:
-        return self.sound.config(NAME)
-
-    def close(self) -> None:
-        for client in self._clients:
-            client.close()
-
-
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    bench = Bench()
-    yield bench
-    assert_sound(bench.sound, NAME)
-    bench.close()
 
 
 @pytest.fixture(params=range(profile().max_examples // 4 + 1))
@@ -124,10 +74,9 @@ class Answer(NamedTuple):
     asked: list[Commit | None]
 
 
-def write(line: Line, client: Client, witness: Client, seed: int, number: int) -> list[Answer]:
+def write(line: Line, config: Config, witness: Config, seed: int, number: int) -> list[Answer]:
     """Write by every kind of call; ask, through another client, what became of the unknown."""
     chance = random.Random(f"{seed} {number}")
-    config = client.config(NAME)
     answers = []
     line.ready()
     for index in range(12):
@@ -150,12 +99,12 @@ def write(line: Line, client: Client, witness: Client, seed: int, number: int) -
     return answers
 
 
-def _ask(witness: Client, error: DiscfgError) -> list[Commit | None]:
+def _ask(witness: Config, error: DiscfgError) -> list[Commit | None]:
     if not isinstance(error, OutcomeUnknown):
         return []
     assert error.commit_id is not None, "an unknown outcome without an id to ask about"
     try:
-        return [witness.config(NAME).outcome(error.commit_id)]
+        return [witness.outcome(error.commit_id)]
     except (*CERTAIN, OutcomeUnknown):
         return []
 
@@ -188,10 +137,10 @@ def assert_true(answers: list[Answer], config: Config) -> Counter[str]:
 @pytest.mark.parametrize("plan", [MILD, HARSH], ids=["mild", "harsh"])
 def test_what_writers_are_told_is_what_happened(bench: Bench, seed: int, plan: FaultPlan) -> None:
     timeout = 2.0 if plan is MILD else 0.15
-    clients = [bench.faulty(seed + number, plan, timeout)[0] for number in range(3)]
+    configs = [bench.faulty(seed + number, plan, timeout)[0] for number in range(3)]
     told = run_in_threads(
         write,
-        [(clients[number % 2], clients[2], seed, number) for number in range(4)],
+        [(configs[number % 2], configs[2], seed, number) for number in range(4)],
     )
     kinds = assert_true([answer for answers in told for answer in answers], bench.config)
     assert set(kinds) <= {
@@ -204,9 +153,8 @@ def test_what_writers_are_told_is_what_happened(bench: Bench, seed: int, plan: F
     assert kinds["acknowledged"]
 
 
-def count(line: Line, client: Client, stop: threading.Event, sure: int) -> tuple[int, int]:
+def count(line: Line, config: Config, stop: threading.Event, sure: int) -> tuple[int, int]:
     """Count up by compare-and-set until so many are sure; the sure ones and the unknown."""
-    config = client.config(NAME)
     line.ready()
     done = unknown = 0
     while done < sure and not stop.is_set():
@@ -229,11 +177,11 @@ def count(line: Line, client: Client, stop: threading.Event, sure: int) -> tuple
 
 def test_counter_counts_what_was_acknowledged(bench: Bench, seed: int) -> None:
     plan = FaultPlan(read_before=0.1, swap_before=0.1, swap_after=0.3, swap_lost=0.2, conflict=0.1)
-    clients = [bench.faulty(seed + number, plan, 0.5)[0] for number in range(2)]
+    configs = [bench.faulty(seed + number, plan, 0.5)[0] for number in range(2)]
     stop = threading.Event()
     watchdog = threading.Timer(60, stop.set)
     watchdog.start()
-    told = run_in_threads(count, [(clients[number % 2], stop, 10) for number in range(4)])
+    told = run_in_threads(count, [(configs[number % 2], stop, 10) for number in range(4)])
     watchdog.cancel()
     watchdog.join()
     done, unknown = (sum(column) for column in zip(*told, strict=True))
@@ -242,85 +190,81 @@ def test_counter_counts_what_was_acknowledged(bench: Bench, seed: int) -> None:
     assert bench.config.revision() == reached
 
 
+def test_late_swaps_of_several_writers(bench: Bench, seed: int) -> None:
+    chance = random.Random(seed)
+    late = [bench.late(1.0, chance.choice((1, 2, None))) for _ in range(2)]
+    for _, substrate in late:
+        substrate.arm(chance.randrange(2, 6))
+    told = run_in_threads(
+        write,
+        [(late[number % 2][0], bench.config, seed, number) for number in range(4)],
+    )
+    for _, substrate in late:
+        substrate.apply_pending()
+    assert_true([answer for answers in told for answer in answers], bench.config)
+
+
 # --- one fault at a time ---------------------------------------------------------------------
 
-WRITES: dict[str, Callable[[Config], object]] = {
-    "set": lambda config: config.set("new"),
-    "large set": lambda config: config.set("new", b"x" * 300_000),
-    "delete": lambda config: config.delete("old"),
-    "commit": lambda config: config.commit(put("new"), put("old")),
-    "settings": lambda config: config.commit(settings={"new": True}),
-}
 
-
-@pytest.mark.parametrize("call", WRITES)
-def test_swap_that_is_done_and_rarely_answered(bench: Bench, call: str) -> None:
-    bench.config.set("old")
+def test_swap_that_is_done_and_rarely_answered(bench: Bench, call: Call) -> None:
     for number in range(10):
-        client, _ = bench.faulty(say_seed() + number, FaultPlan(swap_after=0.7), 20.0)
+        config, _ = bench.faulty(say_seed() + number, FaultPlan(swap_after=0.7), 20.0)
+        bench.config.commit(put("old"), Remove("new", missing_ok=True), settings={})
         before = bench.config.revision()
-        if call == "delete" and number:
-            bench.config.set("old")
-            before += 1
-        if call == "settings" and number:
-            bench.config.commit(settings={})
-            before += 1
-        assert WRITES[call](client.config(NAME)) is not None
+        assert call(config) is not None
         assert bench.config.revision() == before + 1
 
 
-@pytest.mark.parametrize("call", WRITES)
-def test_swap_that_is_done_and_never_answered(bench: Bench, call: str) -> None:
+def test_swap_that_is_done_and_never_answered(bench: Bench, call: Call) -> None:
     bench.config.set("old")
-    client, _ = bench.faulty(say_seed(), FaultPlan(swap_after=1.0), 20.0)
+    config, _ = bench.faulty(say_seed(), FaultPlan(swap_after=1.0), 20.0)
     # The register shows that it was done; nobody need be told that it is unknown.
-    assert WRITES[call](client.config(NAME)) is not None
+    assert call(config) is not None
     assert bench.config.revision() == 2
 
 
-@pytest.mark.parametrize("call", WRITES)
-def test_swap_that_is_lost_and_never_answered(bench: Bench, call: str) -> None:
+def test_swap_that_is_lost_and_never_answered(bench: Bench, call: Call) -> None:
     bench.config.set("old")
-    client, substrate = bench.faulty(say_seed(), FaultPlan(swap_lost=1.0), 0.3)
+    config, substrate = bench.faulty(say_seed(), FaultPlan(swap_lost=1.0), 0.3)
     with pytest.raises(OutcomeUnknown) as caught:
-        WRITES[call](client.config(NAME))
+        call(config)
     assert caught.value.__cause__ is not None
     commit_id = caught.value.commit_id
     assert commit_id is not None
     assert bench.config.outcome(commit_id) is None
     substrate.plan = FaultPlan()
-    assert client.config(NAME).outcome(commit_id) is None
+    assert config.outcome(commit_id) is None
     assert bench.config.revision() == 1
-    assert WRITES[call](client.config(NAME)) is not None
+    assert call(config) is not None
     assert bench.config.revision() == 2
 
 
-@pytest.mark.parametrize("call", WRITES)
 @pytest.mark.parametrize(
     "plan",
     [FaultPlan(swap_before=1.0), FaultPlan(conflict=1.0)],
     ids=["never sent", "endless conflicts"],
 )
-def test_swap_that_surely_did_nothing(bench: Bench, call: str, plan: FaultPlan) -> None:
+def test_swap_that_surely_did_nothing(bench: Bench, call: Call, plan: FaultPlan) -> None:
     bench.config.set("old")
-    client, substrate = bench.faulty(say_seed(), plan, 0.3)
+    config, substrate = bench.faulty(say_seed(), plan, 0.3)
     begin = time.monotonic()
     with pytest.raises(CERTAIN) as caught:
-        WRITES[call](client.config(NAME))
+        call(config)
     assert time.monotonic() - begin < 0.3 + SLACK
     assert caught.value.retryable
     assert bench.config.revision() == 1
     substrate.plan = FaultPlan()
-    client.timeout = 20.0
-    assert WRITES[call](client.config(NAME)) is not None
+    config.client.timeout = 20.0
+    assert call(config) is not None
     assert bench.config.revision() == 2
 
 
 def test_storms_of_conflicts_blow_over(bench: Bench) -> None:
     for number in range(8):
         plan = FaultPlan(conflict=0.4, storm=3)
-        client, _ = bench.faulty(say_seed() + number, plan, 20.0)
-        assert client.config(NAME).set("a").revision == number + 1
+        config, _ = bench.faulty(say_seed() + number, plan, 20.0)
+        assert config.set("a").revision == number + 1
 
 
 @pytest.mark.parametrize(
@@ -329,8 +273,7 @@ def test_storms_of_conflicts_blow_over(bench: Bench) -> None:
     ids=["never sent", "never answered"],
 )
 def test_blob_that_cannot_be_put(bench: Bench, plan: FaultPlan) -> None:
-    client, substrate = bench.faulty(say_seed(), plan, 0.3)
-    config = client.config(NAME)
+    config, substrate = bench.faulty(say_seed(), plan, 0.3)
     value = b"x" * 2_000_000
     with pytest.raises((*CERTAIN, OutcomeUnknown)):
         config.set("a", value)
@@ -342,8 +285,7 @@ def test_blob_that_cannot_be_put(bench: Bench, plan: FaultPlan) -> None:
 
 def test_register_that_cannot_be_read(bench: Bench) -> None:
     bench.config.set("a", b"1")
-    client, substrate = bench.faulty(say_seed(), FaultPlan(), 0.3)
-    config = client.config(NAME)
+    config, substrate = bench.faulty(say_seed(), FaultPlan(), 0.3)
     assert config.value("a") == b"1"
     substrate.plan = FaultPlan(read_before=1.0)
     begin = time.monotonic()
@@ -368,135 +310,21 @@ def test_register_that_cannot_be_read(bench: Bench) -> None:
 def test_configs_whose_swaps_are_rarely_answered(bench: Bench) -> None:
     # An own success is never taken for another's: no ConfigExists, no ConfigNotFound.
     for number in range(10):
-        client, _ = bench.faulty(say_seed() + number, FaultPlan(swap_after=0.6), 20.0)
+        config, _ = bench.faulty(say_seed() + number, FaultPlan(swap_after=0.6), 20.0)
         name = f"another-{number}"
-        info = client.create(name)
+        info = config.client.create(name)
         assert bench.sound.config(name).info().incarnation == info.incarnation
         config = client.config(name)
         config.drop()
         assert name not in bench.sound.names()
-        assert client.undelete(name).incarnation == info.incarnation
+        assert config.client.undelete(name).incarnation == info.incarnation
         config.drop()
-        assert client.create(name).incarnation != info.incarnation
+        assert config.client.create(name).incarnation != info.incarnation
 
 
 def test_configs_whose_swaps_are_never_answered(bench: Bench) -> None:
-    client, _ = bench.faulty(say_seed(), FaultPlan(swap_after=1.0), 20.0)
-    info = client.create("another")
-    client.config("another").drop()
+    config, _ = bench.faulty(say_seed(), FaultPlan(swap_after=1.0), 20.0)
+    info = config.client.create("another")
+    config.client.config("another").drop()
     assert "another" not in bench.sound.names()
-    assert client.undelete("another").incarnation == info.incarnation
-
-
-# --- swaps that land late --------------------------------------------------------------------
-
-
-def test_late_swap_that_was_repeated(bench: Bench) -> None:
-    client, substrate = bench.late(20.0)
-    config = client.config(NAME)
-    for number in range(5):
-        substrate.arm()
-        assert config.set("a", b"%d" % number).node.version == number + 1
-        assert substrate.apply_pending() == 0
-    assert bench.config.revision() == 5
-
-
-@pytest.mark.parametrize("after_reads", [1, 2, 3])
-def test_late_swap_that_lands_after_a_look(bench: Bench, after_reads: int) -> None:
-    client, substrate = bench.late(20.0, after_reads)
-    config = client.config(NAME)
-    for number in range(1, 8):
-        substrate.arm(number)
-        change = config.set("a", b"%d" % number)
-        assert (change.revision, change.node.version) == (number, number)
-    substrate.apply_pending()
-    assert bench.config.revision() == 7
-
-
-@pytest.mark.parametrize("call", WRITES)
-@pytest.mark.parametrize("asked", [True, False], ids=["asked first", "landed first"])
-def test_late_swap_that_was_given_up(bench: Bench, call: str, asked: bool) -> None:
-    bench.config.set("old")
-    client, substrate = bench.late(0.3)
-    substrate.arm(1_000_000)
-    with pytest.raises(OutcomeUnknown) as caught:
-        WRITES[call](client.config(NAME))
-    commit_id = caught.value.commit_id
-    assert commit_id is not None
-    assert substrate.pending
-    if asked:
-        # Once somebody was told that it did not happen, it cannot any more.
-        assert bench.config.outcome(commit_id) is None
-        assert substrate.apply_pending() == 0
-        assert bench.config.outcome(commit_id) is None
-    else:
-        # However often it was sent, it lands once.
-        assert substrate.apply_pending() == 1
-        commit = bench.config.outcome(commit_id)
-        assert commit is not None
-        assert commit == bench.config.history()[0]
-    assert bench.config.revision() == (1 if asked else 2)
-
-
-def test_late_swap_against_another_writer(bench: Bench) -> None:
-    client, substrate = bench.late(0.3)
-    substrate.arm(1_000_000)
-    with pytest.raises(OutcomeUnknown) as caught:
-        client.config(NAME).set("a", b"late")
-    bench.config.set("a", b"first")
-    assert substrate.apply_pending() == 0
-    assert caught.value.commit_id is not None
-    assert bench.config.outcome(caught.value.commit_id) is None
-    assert bench.config.value("a") == b"first"
-
-
-def test_late_swap_of_the_same_client_is_told_of(bench: Bench) -> None:
-    # It gave up on the first; its own next write must not be taken for it, nor hide it.
-    client, substrate = bench.late(0.3)
-    config = client.config(NAME)
-    substrate.arm(1_000_000)
-    with pytest.raises(OutcomeUnknown) as caught:
-        config.set("a", b"late", commit_id="late")
-    assert caught.value.commit_id == "late"
-    substrate.apply_pending()
-    substrate.arm(0)
-    change = config.set("b")
-    assert change.revision == 2
-    assert config.set("a", b"late", commit_id="late").revision == 1
-    assert [commit.id for commit in bench.config.history()][1:] == ["late"]
-
-
-def test_late_swaps_of_several_writers(bench: Bench, seed: int) -> None:
-    chance = random.Random(seed)
-    late = [bench.late(1.0, chance.choice((1, 2, None))) for _ in range(2)]
-    for _, substrate in late:
-        substrate.arm(chance.randrange(2, 6))
-    told = run_in_threads(
-        write,
-        [(late[number % 2][0], bench.sound, seed, number) for number in range(4)],
-    )
-    for _, substrate in late:
-        substrate.apply_pending()
-    assert_true([answer for answers in told for answer in answers], bench.config)
-
-
-def test_late_creation_does_not_undo_a_later_one(bench: Bench) -> None:
-    client, substrate = bench.late(0.3)
-    substrate.arm(1_000_000)
-    with pytest.raises(OutcomeUnknown):
-        client.create("another", {"by": "late"})
-    info = bench.sound.create("another", {"by": "first"})
-    assert substrate.apply_pending() == 0
-    assert bench.sound.config("another").info() == info
-
-
-def test_late_deletion_does_not_hit_a_later_config(bench: Bench) -> None:
-    client, substrate = bench.late(0.3)
-    bench.sound.create("another")
-    substrate.arm(1_000_000)
-    with pytest.raises(OutcomeUnknown):
-        client.config("another").drop()
-    bench.sound.config("another").drop()
-    info = bench.sound.create("another")
-    assert substrate.apply_pending() == 0
-    assert bench.sound.config("another").info() == info
+    assert config.client.undelete("another").incarnation == info.incarnation
