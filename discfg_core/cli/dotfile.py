@@ -80,7 +80,7 @@ def write(config: str, store: str | None) -> None:
         passing.unlink(missing_ok=True)
         raise FileUnreadable(
             f"{NAME} cannot be written here: {error.strerror}",
-            hint="check the permissions of the directory, or name the config with -C",
+            hint="check the directory and its disk, or name the config with -C",
         ) from error
 
 

@@ -314,7 +314,7 @@ def test_configs_whose_swaps_are_rarely_answered(bench: Bench) -> None:
         name = f"another-{number}"
         info = config.client.create(name)
         assert bench.sound.config(name).info().incarnation == info.incarnation
-        config = client.config(name)
+        config = config.client.config(name)
         config.drop()
         assert name not in bench.sound.names()
         assert config.client.undelete(name).incarnation == info.incarnation

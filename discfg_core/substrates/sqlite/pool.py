@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 from discfg_core.clock import Deadline
-from discfg_core.errors import Closed, StoreBusy, StoreUnavailable
+from discfg_core.errors import Closed, DiscfgError, StoreBusy, StoreUnavailable
 from discfg_core.substrate import SwapConflict
 from discfg_core.substrates.sqlite.errors import is_busy
 from discfg_core.substrates.sqlite.file import Connection, Identity, create, identify, open_existing
@@ -43,7 +43,7 @@ class Pool:
         _POOLS.add(self)
 
     def _renew(self) -> None:
-        self.writer = threading.Lock()
+        self.writer = threading.RLock()
         # Taken and given back without a lock, which would cost a read a tenth of its time: a
         # list does either as a whole.
         self._idle: list[Connection] = []
@@ -84,12 +84,22 @@ class Pool:
         connection = self._take(deadline, make=make)
         if connection is None:
             return absent
+        sound = False
         try:
-            result = work(connection)
-        except BaseException as error:
-            self._give_back(connection, sound=_rolled_back(connection, error))
-            raise
-        self._give_back(connection, sound=True)
+            try:
+                result = work(connection)
+                sound = True
+            except (DiscfgError, sqlite3.Error) as error:
+                sound = _rolled_back(connection, error)
+                raise
+        finally:
+            # A signal's handler may raise at any line, here too: no transaction stays open.
+            try:
+                self._give_back(connection, sound=sound)
+            except BaseException:
+                if not sound:
+                    self._discard(connection)
+                raise
         return result
 
     def check_open(self) -> None:

@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -357,17 +358,28 @@ class SQLiteSubstrate:
         self._pool.check_open()
         if deadline.passed():
             raise Timeout("the deadline had passed", engine=self.scheme, config=name)
-        writer = self._pool.writer
-        if not writer.acquire(timeout=min(deadline.remaining(), threading.TIMEOUT_MAX)):
-            raise StoreBusy(
-                f"{self.path}: other threads of this process wrote all the time",
-                engine=self.scheme,
-                config=name,
-            )
         try:
+            if not self._pool.writer.acquire(
+                timeout=min(deadline.remaining(), threading.TIMEOUT_MAX)
+            ):
+                raise StoreBusy(
+                    f"{self.path}: other threads of this process wrote all the time",
+                    engine=self.scheme,
+                    config=name,
+                )
             return self._run(name, deadline, transaction, absent=absent, make=make)
         finally:
-            writer.release()
+            # A signal's handler may raise between the lock's answer and the next line: so the
+            # lock itself is asked whether this thread has it, twice if it must be.
+            try:
+                self._release_writer()
+            except BaseException:
+                self._release_writer()
+                raise
+
+    def _release_writer(self) -> None:
+        with suppress(RuntimeError):
+            self._pool.writer.release()
 
     def _commit(self, connection: Connection) -> None:
         try:
