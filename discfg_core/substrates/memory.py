@@ -50,13 +50,19 @@ _CANCEL_SLICE: Final = 0.05
 
 
 class _Contents:
-    """What one store holds. `changed` guards both mappings, and is told of every swap."""
+    """What one store holds. `lock` guards both mappings; `changed` is told of every swap."""
 
     def __init__(self) -> None:
-        self.changed = threading.Condition()
+        self.renew_lock()
         self.registers: dict[str, Register] = {}
         self.blobs: dict[str, dict[str, bytes]] = {}
         _ALIVE.add(self)
+
+    def renew_lock(self) -> None:
+        # Entered by itself and not through its condition, whose `__enter__` is Python: a signal's
+        # handler that raises in there would leave it locked for good.
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
 
 
 _ALIVE: Final[weakref.WeakSet[_Contents]] = weakref.WeakSet()
@@ -67,7 +73,7 @@ def _renew_locks() -> None:
     # A thread that is not in the child may have held one. What it was doing to the child's
     # copy stays undone or became whole: `swap` publishes the register last.
     for contents in _ALIVE:
-        contents.changed = threading.Condition()
+        contents.renew_lock()
 
 
 os.register_at_fork(after_in_child=_renew_locks)
@@ -98,7 +104,7 @@ class MemorySubstrate:
         self, name: str, known: Token | None = None, *, deadline: Deadline
     ) -> Register | Unchanged | None:
         """As in `Substrate.read`; never waits. Raises `Closed`."""
-        with self._open().changed:
+        with self._open().lock:
             register = self._contents.registers.get(name)
         if register is not None and register.token == known:
             return UNCHANGED
@@ -123,7 +129,7 @@ class MemorySubstrate:
         replacement = Register(bytes(data), os.urandom(16))
         riding = {blob: bytes(content) for blob, content in blobs.items()}
         contents = self._open_for_writing(name, deadline)
-        with contents.changed:
+        with contents.lock:
             current = contents.registers.get(name)
             if expected != (current and current.token):
                 raise SwapConflict(current=current, engine=self.scheme, config=name)
@@ -134,7 +140,7 @@ class MemorySubstrate:
 
     def names(self, *, deadline: Deadline) -> Iterator[str]:
         """As in `Substrate.names`; those of one moment. Raises `Closed`."""
-        with self._open().changed:
+        with self._open().lock:
             return iter(list(self._contents.registers))
 
     def wait(
@@ -147,7 +153,7 @@ class MemorySubstrate:
         """
         while not (cancel.is_set() or deadline.passed()):
             contents = self._open()
-            with contents.changed:
+            with contents.lock:
                 current = contents.registers.get(name)
                 if (current and current.token) != known:
                     return
@@ -159,7 +165,7 @@ class MemorySubstrate:
         self, name: str, wanted: Sequence[BlobRange], *, deadline: Deadline
     ) -> list[bytes | None]:
         """As in `Substrate.get_blobs`. Raises `Closed`."""
-        with self._open().changed:
+        with self._open().lock:
             stored = self._contents.blobs.get(name, {})
             found = [stored.get(part.blob) for part in wanted]
         return [
@@ -171,20 +177,20 @@ class MemorySubstrate:
         """As in `Substrate.put_blob`; never unknown. Raises `Timeout`, `Closed`."""
         content = bytes(data)
         contents = self._open_for_writing(name, deadline)
-        with contents.changed:
+        with contents.lock:
             contents.blobs.setdefault(name, {})[blob] = content
 
     def delete_blobs(self, name: str, blobs: Sequence[str], *, deadline: Deadline) -> None:
         """As in `Substrate.delete_blobs`; atomic. Raises `Timeout`, `Closed`."""
         contents = self._open_for_writing(name, deadline)
-        with contents.changed:
+        with contents.lock:
             stored = contents.blobs.get(name, {})
             for blob in blobs:
                 stored.pop(blob, None)
 
     def list_blobs(self, name: str, *, deadline: Deadline) -> Iterator[BlobInfo]:
         """As in `Substrate.list_blobs`; those of one moment. Raises `Closed`."""
-        with self._open().changed:
+        with self._open().lock:
             stored = self._contents.blobs.get(name, {})
             return iter([BlobInfo(blob, len(content)) for blob, content in stored.items()])
 
@@ -211,7 +217,7 @@ class MemorySubstrate:
     def close(self) -> None:
         """Ends those who wait, with `Closed`. A named store keeps what it holds."""
         self._closed = True
-        with self._contents.changed:
+        with self._contents.lock:
             self._contents.changed.notify_all()
 
     def _open(self) -> _Contents:

@@ -47,8 +47,11 @@ class Pool:
         # Taken and given back without a lock, which would cost a read a tenth of its time: a
         # list does either as a whole.
         self._idle: list[Connection] = []
-        # The rest is guarded by `_changed`, which is notified of everything below.
-        self._changed = threading.Condition()
+        # Guards the rest. Entered by itself and not through the condition, whose `__enter__` is
+        # Python: a signal's handler that raises in there would leave it locked for good.
+        self._lock = threading.RLock()
+        # Notified of everything below.
+        self._changed = threading.Condition(self._lock)
         self._open: set[Connection] = set()
         self._opening = 0
         self._pauses = 0
@@ -120,7 +123,7 @@ class Pool:
         return self._take_new(deadline, make=make)
 
     def _take_new(self, deadline: Deadline, *, make: bool) -> Connection | None:
-        with self._changed:
+        with self._lock:
             while self._pauses and not self._closed:
                 if not self._changed.wait(min(deadline.remaining(), threading.TIMEOUT_MAX)):
                     raise StoreBusy(f"{self.path}: this process was forking, or closing the file")
@@ -130,7 +133,7 @@ class Pool:
         try:
             opened = self._connect(make=make)
         finally:
-            with self._changed:
+            with self._lock:
                 self._opening -= 1
                 if opened is not None:
                     self._open.add(opened)
@@ -156,7 +159,7 @@ class Pool:
             return
         self._idle.append(connection)
         if self._halted:
-            with self._changed:
+            with self._lock:
                 if self._halted:
                     self._empty()
                 self._changed.notify_all()
@@ -165,7 +168,7 @@ class Pool:
         try:
             connection.close()
         finally:
-            with self._changed:
+            with self._lock:
                 self._open.discard(connection)
                 self._changed.notify_all()
 
@@ -190,7 +193,7 @@ class Pool:
         Statements that still run at the deadline are let run, and their connections closed
         when they come back.
         """
-        with self._changed:
+        with self._lock:
             self._pauses += 1
             self._halted = True
             self._changed.notify_all()
@@ -198,14 +201,14 @@ class Pool:
 
     def resume(self) -> None:
         """Goes on after a `pause`."""
-        with self._changed:
+        with self._lock:
             # A pool that came to be in the midst of a fork was never paused.
             self._pauses = max(self._pauses - 1, 0)
             self._halted = self._closed or self._pauses > 0
             self._changed.notify_all()
 
     def _empty(self) -> bool:
-        # Whether nothing is open any more. With `_changed` held.
+        # Whether nothing is open any more. With `_lock` held.
         while self._idle:
             connection = self._idle.pop()
             connection.close()
