@@ -207,8 +207,16 @@ def key_condition(
         version=check_number("if_version", version, least=1, hint=hint),
         revision=check_number("if_revision", revision, least=1, hint=hint),
         absent=absent,
-        value=None if value is None else encode(value, content_type)[0],
+        value=_compared(value, content_type),
     )
+
+
+def _compared(value: Any, content_type: str | None) -> bytes | None:
+    """The stored bytes that a condition speaks of; bytes stand for themselves, whatever they are."""
+    if value is None:
+        return None
+    of_bytes = isinstance(value, bytes | bytearray | memoryview)
+    return encode(value, None if of_bytes else content_type)[0]
 
 
 def how_to_commit(defaults: Defaults, options: CommitOptions) -> Transaction:

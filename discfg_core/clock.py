@@ -35,7 +35,10 @@ def stamp() -> int:
     """
     now = time.time_ns()
     if not 0 <= now < LATEST_STAMP:
-        raise ClockSkew(f"this machine's clock says {now // NANOSECONDS} s after 1970")
+        raise ClockSkew(
+            f"this machine's clock says {now // NANOSECONDS} s after 1970",
+            hint="set this machine's clock",
+        )
     return now
 
 

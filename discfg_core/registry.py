@@ -166,9 +166,9 @@ def _entry_points() -> list[importlib.metadata.EntryPoint]:
 
 def _describe(point: importlib.metadata.EntryPoint) -> InstalledEngine:
     # A damaged distribution may lack either.
-    name = point.dist and point.dist.metadata["Name"]
-    version = point.dist and point.dist.metadata["Version"]
-    return InstalledEngine(point.name.lower(), name or "unknown", version or "unknown")
+    headers = point.dist.metadata.json if point.dist else {}
+    name, version = (str(headers.get(field) or "unknown") for field in ("name", "version"))
+    return InstalledEngine(point.name.lower(), name, version)
 
 
 def _unknown(scheme: str) -> UnknownEngine:

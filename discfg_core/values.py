@@ -31,7 +31,8 @@ def encode(data: Any, content_type: str | None = None) -> tuple[bytes, str]:
 
     Raises:
         InvalidValue: The object has no JSON form (not a number, a set, a key that is no text,
-            a surrogate), or `content_type` is not ``type/subtype``.
+            a surrogate), the bytes are no JSON though `content_type` says so, or that is not
+            ``type/subtype``.
         ValueTooLarge: The bytes exceed 16 MiB.
     """
     if content_type is not None:
@@ -52,6 +53,9 @@ def encode(data: Any, content_type: str | None = None) -> tuple[bytes, str]:
             )
         raw = encode_json(data)
     check_size(raw)
+    if is_json(kind) and isinstance(data, bytes | bytearray | memoryview):
+        # What is no JSON would fail everybody who reads it.
+        decode(raw, kind)
     return raw, kind
 
 
@@ -99,7 +103,9 @@ def decode(raw: bytes, content_type: str) -> Any:
         try:
             return _loads(raw.decode())
         except (ValueError, RecursionError) as error:
-            raise InvalidValue(f"this value is stored as JSON but is none: {error}") from error
+            raise InvalidValue(
+                f"this value is JSON by its content type, and is none: {error}"
+            ) from error
     if is_text(content_type):
         try:
             return raw.decode()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from discfg_core.clock import NANOSECONDS, Deadline, stamp
+from discfg_core.clock import LATEST_STAMP, NANOSECONDS, Deadline, stamp
 from discfg_core.engine import (
     MAX_COMMIT_KEYS,
     ConfigHandle,
@@ -209,6 +209,8 @@ class Plan:
                 lambda ref, data: self._lay_down(base.incarnation, ref, data, self._deadline),
             )
         revision, moment = self._revision + 1, max(self._now, self._time + 1)
+        if moment >= LATEST_STAMP:
+            raise ClockSkew("the config's last commit is of the last moment that can be stored")
         changes = changes_of(
             self._state,
             prepared.decoded,

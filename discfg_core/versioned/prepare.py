@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any
 
-from discfg_core import commit_ids
 from discfg_core.engine import (
     MAX_ACTOR_BYTES,
     MAX_COMMIT_ID_BYTES,
@@ -80,7 +79,6 @@ class Prepared:
         "laid",
         "ops",
         "payload",
-        "placed",
         "required",
         "settings",
         "tx",
@@ -109,7 +107,6 @@ class Prepared:
             tx.commit_id,
             tx.max_clock_skew,
         )
-        self.placed = None if tx.commit_id is None else commit_ids.parse(tx.commit_id)
         self.id = os.urandom(16)
         self.digest = self._digest()
         self.blobs: dict[BlobRef, bytes] = {}

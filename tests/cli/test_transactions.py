@@ -52,7 +52,7 @@ def test_many_operations_are_one_commit(run: Run, mycfg: str) -> None:
 
 def test_the_array_alone_from_a_file(run: Run, mycfg: str) -> None:
     Path("ops.json").write_text('[{"op": "set", "key": "k", "value": null}]', encoding="utf-8")
-    assert run("commit", "ops.json").text == "revision 1: 1 keys changed\n"
+    assert run("commit", "ops.json").text == "revision 1: 1 key changed\n"
     assert run("get", "k").out == b"null"
     assert run("commit", "-", stdin=b"[]").text == "nothing to change\n"
     assert _commit(run, [])["commit"] == {}

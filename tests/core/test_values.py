@@ -70,7 +70,7 @@ def test_what_is_stored_comes_back(data: Any) -> None:
         ((1, 2), None, (b"[1,2]", JSON)),
         ("x", "text/html; charset=utf-8", (b"x", "text/html; charset=utf-8")),
         ("x", "image/svg+xml", (b"x", "image/svg+xml")),
-        (b"{not json", JSON, (b"{not json", JSON)),
+        (b'{"a": 1}', JSON, (b'{"a": 1}', JSON)),
         ("x", JSON, (b'"x"', JSON)),
         ({"a": 1}, "application/ld+json", (b'{"a":1}', "application/ld+json")),
         ([1], "Application/JSON; v=1", (b"[1]", "Application/JSON; v=1")),
@@ -290,3 +290,10 @@ def test_bad_settings_are_refused(data: Any) -> None:
 def test_a_deep_value_is_judged_by_the_interpreters_limit() -> None:
     depth = sys.getrecursionlimit() // 4
     assert decode(*encode(nested(depth))) == nested(depth)
+
+
+@pytest.mark.parametrize("raw", [b"{not json", b"", b"NaN", b"\xff"])
+@pytest.mark.parametrize("kind", [JSON, "application/problem+json"])
+def test_bytes_that_are_no_json_are_not_stored_as_json(raw: bytes, kind: str) -> None:
+    with pytest.raises(InvalidValue):
+        encode(raw, kind)

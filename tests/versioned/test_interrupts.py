@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import linecache
+import random
 import signal
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import discfg_core as discfg
 import discfg_core.versioned
 from discfg_core.errors import KeyNotFound, OutcomeUnknown
+from discfg_core.testing.profiles import say_seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
     from types import FrameType
 
     from tests.versioned.conftest import Bench, Client, Doing, Gate, Go, Handler
@@ -65,7 +69,7 @@ _STRIDE = 5
 
 @pytest.mark.parametrize("what", ["set", "get", "outcome", "drop"])
 def test_interrupt_at_any_line_leaves_the_config_usable(bench: Bench, what: str) -> None:
-    step = 1 + time.time_ns() % _STRIDE
+    step = 1 + say_seed() % _STRIDE
     while True:
         a = bench.client(name=f"{what}{step}").create()
         a.set("/a", "0")
@@ -86,7 +90,7 @@ def test_interrupt_at_any_line_leaves_the_config_usable(bench: Bench, what: str)
 
 
 def test_interrupt_at_any_line_of_a_leader_hangs_nobody_behind_it(bench: Bench) -> None:
-    step = 1 + time.time_ns() % (3 * _STRIDE)
+    step = 1 + say_seed() % (3 * _STRIDE)
     while True:
         a = bench.client(name=f"heirs{step}").create()
         a.set("/a", "0")
@@ -206,3 +210,44 @@ def test_interrupted_reader_leaves_the_check_to_others(bench: Bench, gate: Gate)
     with alarm(0.1), pytest.raises(Interrupt):
         a.get("/x")
     assert a.get("/x", seconds=2) == b"1"
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+def test_signals_at_random_leave_the_config_usable(store: str, tmp_path: Path) -> None:
+    luck = random.Random(say_seed())
+    over = threading.Event()
+
+    def write_on(config: discfg.Config) -> None:
+        while not over.is_set():
+            # Whose leader was interrupted cannot tell what became of its write.
+            with suppress(OutcomeUnknown):
+                config.set("theirs", 1)
+
+    def raise_it(*_: object) -> None:
+        raise Interrupt
+
+    url = f"sqlite:///{tmp_path}/store.db" if store == "sqlite" else "memory://"
+    with discfg.connect(url, timeout=5) as opened:
+        config = opened.create_config("c")
+        others = [threading.Thread(target=write_on, args=(config,)) for _ in range(3)]
+        for other in others:
+            other.start()
+        # Not SIGALRM, which watches over the test itself.
+        before = signal.signal(signal.SIGVTALRM, raise_it)
+        try:
+            end = time.monotonic() + 3
+            while time.monotonic() < end:
+                with suppress(Interrupt):
+                    signal.setitimer(signal.ITIMER_VIRTUAL, luck.uniform(0.0002, 0.006))
+                    while True:
+                        config.update("ours", lambda n: (n or 0) + 1)
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            signal.signal(signal.SIGVTALRM, before)
+            over.set()
+        for other in others:
+            other.join(10)
+            assert not other.is_alive()
+        config.set("after", 1)
+        assert config.get("after").data == 1
+        assert opened.check("c").problems == ()

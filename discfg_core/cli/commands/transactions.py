@@ -48,7 +48,8 @@ def commit(context: click.Context, file: str, message: str, commit_id: str | Non
         made = transaction.commit
         human = "nothing to change"
         if made is not None:
-            human = f"revision {made.revision}: {len(made.changes)} keys changed"
+            count = len(made.changes)
+            human = f"revision {made.revision}: {count} {'key' if count == 1 else 'keys'} changed"
         this.output.result(
             lambda: {"action": "commit", "commit": {} if made is None else wire.commit_json(made)},
             human,

@@ -21,6 +21,7 @@ _MAX_IDLE: Final = 8
 # How long `close` and a fork wait for statements that are running; these end by themselves
 # unless the disk hangs.
 _QUIET_SECONDS: Final = 10.0
+_SLICE_SECONDS: Final = 0.01
 
 
 class Pool:
@@ -55,6 +56,8 @@ class Pool:
         self._open: set[Connection] = set()
         self._opening = 0
         self._pauses = 0
+        # The threads that may have a connection. A set's methods are atomic, and may be done twice.
+        self._inside: set[int] = set()
         # Whether to look at `_closed` and `_pauses`. Set before `_idle` is emptied, so that
         # whoever did not see it set has taken its connection before, or finds none.
         self._halted = self._closed
@@ -84,6 +87,25 @@ class Pool:
             StoreError: There is a file, but not one to use; see `open_existing`.
             sqlite3.Error: SQLite's own.
         """
+        me = threading.get_ident()
+        try:
+            self._inside.add(me)
+            return self._run(work, deadline=deadline, absent=absent, make=make)
+        finally:
+            try:
+                self._inside.discard(me)
+            except BaseException:
+                self._inside.discard(me)
+                raise
+
+    def _run(
+        self,
+        work: Callable[[Connection], _Result],
+        *,
+        deadline: Deadline,
+        absent: _Result,
+        make: bool,
+    ) -> _Result:
         connection = self._take(deadline, make=make)
         if connection is None:
             return absent
@@ -125,7 +147,11 @@ class Pool:
     def _take_new(self, deadline: Deadline, *, make: bool) -> Connection | None:
         with self._lock:
             while self._pauses and not self._closed:
-                if not self._changed.wait(min(deadline.remaining(), threading.TIMEOUT_MAX)):
+                # Whoever pauses waits for those inside.
+                self._inside.discard(threading.get_ident())
+                woken = self._changed.wait(min(deadline.remaining(), threading.TIMEOUT_MAX))
+                self._inside.add(threading.get_ident())
+                if not woken:
                     raise StoreBusy(f"{self.path}: this process was forking, or closing the file")
             self.check_open()
             self._opening += 1
@@ -197,7 +223,9 @@ class Pool:
             self._pauses += 1
             self._halted = True
             self._changed.notify_all()
-            self._changed.wait_for(self._empty, deadline.remaining())
+            # By slices: who leaves says so to nobody.
+            while not (self._empty() or deadline.passed()):
+                self._changed.wait(min(deadline.remaining(), _SLICE_SECONDS))
 
     def resume(self) -> None:
         """Goes on after a `pause`."""
@@ -213,6 +241,12 @@ class Pool:
             connection = self._idle.pop()
             connection.close()
             self._open.discard(connection)
+        if not self._inside:
+            # A signal's handler that raised in a thread may have parted it from its connection.
+            for connection in self._open:
+                connection.close()
+            self._open.clear()
+            self._opening = 0
         return not (self._open or self._opening)
 
     # --- fork ---

@@ -106,7 +106,15 @@ class SQLiteSubstrate:
     guarantees: Final = frozenset({Guarantee.DURABLE, Guarantee.SHARED})
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path: Final = os.path.abspath(path)  # noqa: PTH100 - as text; links stay as given
+        try:
+            self.path: Final = os.path.abspath(path)  # noqa: PTH100 - as text; links stay as given
+        except OSError as error:
+            raise StoreUnavailable(
+                f"{os.fspath(path)} is relative to a working directory that is gone",
+                engine=self.scheme,
+                hint="go to a directory that exists, or give an absolute path",
+                retryable=False,
+            ) from error
         self._pool = Pool(self.path)
 
     def limits(self, name: str) -> Limits:
