@@ -43,7 +43,8 @@ def shared_options() -> list[click.Parameter]:
         _shared(
             "--store",
             metavar="URL",
-            help="The store; else DISCFG_STORE, else what .discfg names, else a file of yours.",
+            help="The store; else DISCFG_STORE, else what .discfg names, else discfg.db in your "
+            "data directory (`which` shows it).",
         ),
         _shared(
             "-f",
