@@ -79,7 +79,9 @@ def open_engine(url: StoreURL, require: Collection[Guarantee] = frozenset()) -> 
         made: object = _factory(url.scheme)(url)
         # A class has all that its instances have.
         engine = made if isinstance(made, StorageEngine) and not isinstance(made, type) else None
-        given = frozenset() if engine is None else frozenset(engine.guarantees)
+        given: frozenset[Guarantee] = (
+            frozenset() if engine is None else frozenset(engine.guarantees)
+        )
     except DiscfgError as error:
         error.locate(engine=url.scheme)
         raise
@@ -91,10 +93,16 @@ def open_engine(url: StoreURL, require: Collection[Guarantee] = frozenset()) -> 
             engine=url.scheme,
             hint=_whose_fault(url.scheme),
         )
-    missing = frozenset(require) - given
-    if missing:
-        _refuse(engine, url.scheme, missing, given)
-    return engine
+    return _demand(engine, url.scheme, frozenset(require), given)
+
+
+def demand(engine: StorageEngine, require: Collection[Guarantee]) -> StorageEngine:
+    """The engine, if it gives every guarantee required; else it is closed.
+
+    Raises:
+        GuaranteeNotMet: Names what is missing and what there is.
+    """
+    return _demand(engine, engine.scheme, frozenset(require), frozenset(engine.guarantees))
 
 
 def installed() -> tuple[InstalledEngine, ...]:
@@ -106,9 +114,12 @@ def installed() -> tuple[InstalledEngine, ...]:
     return tuple(sorted(map(_describe, _entry_points())))
 
 
-def _refuse(
-    engine: StorageEngine, scheme: str, missing: Collection[str], given: Collection[str]
-) -> None:
+def _demand(
+    engine: StorageEngine, scheme: str, require: frozenset[str], given: frozenset[str]
+) -> StorageEngine:
+    missing = require - given
+    if not missing:
+        return engine
     gives = ", ".join(sorted(given)) or "none of them"
     refusal = GuaranteeNotMet(
         f"{scheme}:// does not give {', '.join(sorted(missing))}; it gives {gives}",
