@@ -14,10 +14,6 @@ class TestSQLite(EngineSuite):
     def open_client(place: Path) -> VersionedEngine:
         return VersionedEngine(SQLiteSubstrate(place))
 
-    @staticmethod
-    def url(place: Path) -> str:
-        return f"sqlite:///{place}"
-
     @pytest.fixture
     def place(self, tmp_path: Path) -> Path:
         return tmp_path / "app.db"
