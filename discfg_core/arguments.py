@@ -22,8 +22,9 @@ from discfg_core.engine import (
     KeyCondition,
     Transaction,
 )
-from discfg_core.errors import InvalidOption, InvalidValue, TextTooLong
+from discfg_core.errors import InvalidOption, InvalidValue
 from discfg_core.keys import normalize_key
+from discfg_core.values import check_text
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 # Some client libraries count a time-out in milliseconds of 32 bits.
@@ -114,19 +115,6 @@ def check_number(name: str, number: int | None, *, least: int, hint: str) -> int
     ):
         raise InvalidOption(f"{name} is {number!r}", hint=hint)
     return number
-
-
-def check_text(name: str, text: str, most: int) -> str:
-    """Text of at most `most` bytes in UTF-8; else `InvalidOption` or `TextTooLong`."""
-    if not isinstance(text, str):
-        raise InvalidOption(f"{name} is a {type(text).__name__}", hint="give text")
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:
-        raise InvalidOption(f"{name} has no UTF-8 form: {error.reason}", hint="give text") from None
-    if size > most:
-        raise TextTooLong(f"{name} has {size:,} bytes; at most {most:,} are kept")
-    return text
 
 
 def check_commit_id(commit_id: str) -> str:

@@ -8,7 +8,13 @@ from typing import Any
 
 import msgspec
 
-from discfg_core.errors import InvalidSettings, InvalidValue, ValueTooLarge
+from discfg_core.errors import (
+    InvalidOption,
+    InvalidSettings,
+    InvalidValue,
+    TextTooLong,
+    ValueTooLarge,
+)
 
 MAX_VALUE_BYTES = 16 * 1024 * 1024
 # A parser's own limit depends on the stack below its caller: what one reads another could not.
@@ -206,6 +212,19 @@ def check_size(raw: bytes) -> None:
     """
     if len(raw) > MAX_VALUE_BYTES:
         raise ValueTooLarge(f"this value has {len(raw):,} bytes; at most 16 MiB are kept")
+
+
+def check_text(name: str, text: str, most: int) -> str:
+    """Text of at most `most` bytes in UTF-8; else `InvalidOption` or `TextTooLong`."""
+    if not isinstance(text, str):
+        raise InvalidOption(f"{name} is a {type(text).__name__}", hint="give text")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidOption(f"{name} has no UTF-8 form: {error.reason}", hint="give text") from None
+    if size > most:
+        raise TextTooLong(f"{name} has {size:,} bytes; at most {most:,} are kept")
+    return text
 
 
 def check_content_type(content_type: str) -> str:

@@ -18,6 +18,7 @@ import msgspec
 
 from discfg_core import errors, values
 from discfg_core.clock import NANOSECONDS, to_datetime
+from discfg_core.engine import CheckReport
 from discfg_core.model import Change, Commit, ConfigInfo, Node
 
 Answer: TypeAlias = dict[str, Any]
@@ -120,6 +121,19 @@ def info_json(info: ConfigInfo) -> Answer:
             "interfaceName": info.engine,
             "options": info.actual_settings,
         },
+    }
+
+
+def check_json(report: CheckReport) -> Answer:
+    """What a check of one config found."""
+    return {
+        "config": report.config,
+        "problems": report.problems,
+        "commits": report.commits,
+        "keys": report.keys,
+        "blobs": report.blobs,
+        "orphans": report.orphans,
+        "orphanBytes": report.orphan_bytes,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 
 from discfg_core.clock import Deadline
 from discfg_core.engine import ConfigHandle
@@ -90,23 +91,26 @@ class Committer:
         """Delete what the new head no longer refers to, and store a state that is due.
 
         No head to come refers to that garbage either: it descends from the new one. A failure
-        is no failure of the commit before it, which is acknowledged: what could not be done now
-        is tried again after another commit, and is an orphan that `check` counts until then.
+        is no failure of the commit before it, which is acknowledged: a state that could not be
+        stored is due again at the next flush; what could not be deleted is tried again after
+        another commit, and is an orphan that `check` counts until then.
         """
         while self._leftovers and not deadline.passed():
             try:
                 leftover = self._leftovers.popleft()
             except IndexError:
                 return
+            if leftover.due is not None:
+                # Not tried again: each try would leave another whole state behind.
+                with suppress(DiscfgError):
+                    self._store_state(leftover.incarnation, leftover.due, deadline)
             try:
                 if leftover.garbage:
                     self._session.substrate.delete_blobs(
                         self._session.name, leftover.garbage, deadline=deadline
                     )
-                if leftover.due is not None:
-                    self._store_state(leftover.incarnation, leftover.due, deadline)
             except DiscfgError:
-                self._leftovers.append(leftover)
+                self._leftovers.append(leftover._replace(due=None))
                 return
 
     def _store_state(self, incarnation: str, due: Due, deadline: Deadline) -> None:

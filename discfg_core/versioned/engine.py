@@ -37,12 +37,13 @@ from discfg_core.errors import (
 from discfg_core.keys import check_name, normalize_key, normalize_prefix, under
 from discfg_core.model import Change, Commit, ConfigInfo, LargeValue, Node
 from discfg_core.substrate import Native, Substrate
+from discfg_core.values import check_text
 from discfg_core.versioned import blobs, lifecycle
 from discfg_core.versioned.blobs import BlobMissing
 from discfg_core.versioned.check import check
 from discfg_core.versioned.committer import Committer
 from discfg_core.versioned.format import BlobRef, decode_head
-from discfg_core.versioned.prepare import Prepared, check_text
+from discfg_core.versioned.prepare import Prepared
 from discfg_core.versioned.session import Session
 from discfg_core.versioned.settle import read, retried
 from discfg_core.versioned.snapshot import Snapshot

@@ -18,6 +18,7 @@ from discfg_core.clock import Deadline, Instant, stamp
 from discfg_core.engine import MAX_ACTOR_BYTES, MAX_MESSAGE_BYTES, ConfigHandle
 from discfg_core.errors import ConfigExists, ConfigNotFound, DiscfgError, OutcomeUnknown
 from discfg_core.substrate import Register, Token
+from discfg_core.values import check_text
 from discfg_core.versioned.blobs import is_of
 from discfg_core.versioned.format import (
     FORMAT,
@@ -28,7 +29,7 @@ from discfg_core.versioned.format import (
     check_writable,
     encode_head,
 )
-from discfg_core.versioned.prepare import check_settings, check_text
+from discfg_core.versioned.prepare import check_settings
 from discfg_core.versioned.session import Session
 from discfg_core.versioned.settle import InDoubt, Lost, retried, settle
 from discfg_core.versioned.snapshot import Snapshot

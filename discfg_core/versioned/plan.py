@@ -365,25 +365,19 @@ class Plan:
             draft.append([resolved.raw for resolved in self._resolved])
         if self._fold is not None:
             draft.refer_to_state(self._fold.state, self._fold.debt)
-        old = base.head
-        head = Head(
-            old.format,
-            old.min_reader,
-            old.min_writer,
-            old.incarnation,
-            os.urandom(16),
-            old.sequence + 1,
-            self._revision,
-            old.created,
-            self._time,
-            old.generation,
-            self._keys,
-            self._size,
-            self._inline,
-            self._settings,
-            draft.state,
-            draft.history,
-            draft.tail,
+        head = msgspec.structs.replace(
+            base.head,
+            nonce=os.urandom(16),
+            sequence=base.head.sequence + 1,
+            revision=self._revision,
+            modified=self._time,
+            keys=self._keys,
+            size=self._size,
+            inline=self._inline,
+            settings=self._settings,
+            state=draft.state,
+            history=draft.history,
+            tail=draft.tail,
         )
         return Sealed(self, base, head, draft, {**self._blobs, **draft.blobs})
 

@@ -27,11 +27,16 @@ from discfg_core.errors import (
     InvalidOption,
     InvalidSettings,
     InvalidValue,
-    TextTooLong,
 )
 from discfg_core.keys import normalize_key, normalize_prefix, prefixes_of
 from discfg_core.substrate import Limits
-from discfg_core.values import check_content_type, check_size, encode_json, settings_from
+from discfg_core.values import (
+    check_content_type,
+    check_size,
+    check_text,
+    encode_json,
+    settings_from,
+)
 from discfg_core.versioned import budget
 from discfg_core.versioned.blobs import make_ref
 from discfg_core.versioned.format import (
@@ -230,21 +235,6 @@ def check_settings(settings: Any) -> dict[str, Any]:
     if len(encode_json(stored)) > MAX_SETTINGS_BYTES:
         raise InvalidSettings("the settings exceed 16 KiB of JSON", hint="keep the rest in keys")
     return stored
-
-
-def check_text(what: str, text: str, limit: int) -> None:
-    """Refuse text that is too long or has no UTF-8 form.
-
-    Raises:
-        TextTooLong: It exceeds `limit` bytes.
-        InvalidValue: It has no UTF-8 form.
-    """
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:
-        raise InvalidValue(f"the {what} is not valid UTF-8") from error
-    if size > limit:
-        raise TextTooLong(f"the {what} has {size:,} bytes; at most {limit:,} are kept")
 
 
 def _check_texts(tx: Transaction) -> None:

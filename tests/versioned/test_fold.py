@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from itertools import count, islice
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
 from discfg_core.clock import Deadline
-from discfg_core.engine import Put, RemovePrefix
+from discfg_core.engine import ConfigHandle, Put, RemovePrefix
+from discfg_core.errors import StoreFull
 from discfg_core.substrate import Limits, SwapConflict
+from discfg_core.substrates.memory import MemorySubstrate
+from discfg_core.testing.delegate import DelegatingSubstrate
+from discfg_core.versioned import VersionedEngine
 from discfg_core.versioned.blobs import blob_name
 from discfg_core.versioned.check import _Inspection
+from discfg_core.versioned.format import decode_head
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from discfg_core.substrate import Token
     from discfg_core.versioned.format import Head
     from tests.versioned.conftest import Bench, Client, Gate, Go
 
@@ -201,3 +210,55 @@ def test_collection_under_writers_takes_nothing_they_need(bench: Bench) -> None:
     fresh = bench.client(limits)
     assert fresh.revision() == 120
     assert fresh.problems() == ()
+
+
+class Unfolding(DelegatingSubstrate):
+    """Takes commits, and refuses the swap that only refers to a stored state."""
+
+    def __init__(self) -> None:
+        super().__init__(MemorySubstrate())
+        self.revision = -1
+        self.states = 0
+
+    def put_blob(self, name: str, blob: str, data: bytes, *, deadline: Deadline) -> None:
+        self.states += 1
+        super().put_blob(name, blob, data, deadline=deadline)
+
+    def swap(
+        self,
+        name: str,
+        expected: Token | None,
+        data: bytes,
+        blobs: Mapping[str, bytes] = {},
+        *,
+        deadline: Deadline,
+    ) -> Token:
+        revision = decode_head(data)[0].revision
+        if revision == self.revision:
+            raise StoreFull("no room for this one")
+        token = super().swap(name, expected, data, blobs, deadline=deadline)
+        self.revision = revision
+        return token
+
+
+def test_state_that_cannot_be_stored_is_not_written_again_at_once() -> None:
+    store = Unfolding()
+    engine = VersionedEngine(store)
+    handle = ConfigHandle("c")
+    engine.create_config("c", {}, deadline=Deadline.after(10))
+
+    numbers = count()
+
+    def write(commits: int) -> None:
+        for number in islice(numbers, commits):
+            key, value = f"/k{number % 100}", b"x" * 1000
+            engine.set(handle, key, value, "text/plain", deadline=Deadline.after(10))
+
+    write(400)
+    assert store.states > 0
+    tried = store.states
+    write(30)
+    # Perhaps a flush came by, at which it is due again; not one try for each commit.
+    assert store.states <= tried + 1
+    assert engine.check("c", deadline=Deadline.after(10)).problems == ()
+    engine.close()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
+from discfg_core import wire
 from discfg_core._version import __version__
 from discfg_core.cli.options import Command, session
 from discfg_core.engine import CheckReport
@@ -30,7 +30,7 @@ def fsck(context: click.Context, url: str | None) -> int:
         names = store.configs() if this.config is None else [this.config]
         reports = [_checked(store, name) for name in names]
     this.output.lines(
-        lambda: {"action": "fsck", "configs": [msgspec.to_builtins(report) for report in reports]},
+        lambda: {"action": "fsck", "configs": [wire.check_json(report) for report in reports]},
         [line for report in reports for line in _lines(report)],
         nothing="no configs",
     )
