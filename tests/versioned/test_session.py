@@ -45,10 +45,10 @@ def test_late_answer_that_there_is_no_config(bench: Bench, gates: Callable[..., 
     early = a.do(a.revision)
     held.reached()
     a.do(a.create)
-    other = bench.client()
-    for _ in range(1000):
-        if other.engine.list_configs(deadline=Deadline.after(5)):
-            break
+    other, patience = bench.client(), Deadline.after(30)
+    while not other.engine.list_configs(deadline=patience):
+        assert not patience.passed()
+        time.sleep(0.001)
     held.open()
     early.error()
     a.set("/x", "1")
@@ -80,9 +80,9 @@ def test_one_check_serves_all_that_came_before_it(a: Client, gates: Callable[...
     held.reached()
     others = [a.do(a.get, "/x") for _ in range(20)]
     checks = a.engine._sessions["c"][0]._checks
-    for _ in range(5000):
-        if len(checks._queue) == 20:
-            break
+    patience = Deadline.after(30)
+    while len(checks._queue) < 20:
+        assert not patience.passed()
         time.sleep(0.001)
     before = a.store.count("read")
     held.open()
