@@ -23,15 +23,18 @@ What holds for every method:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
 from discfg_core.clock import Deadline
 from discfg_core.errors import ConfigReplaced
 from discfg_core.model import Change, Commit, ConfigInfo, Node
+
+if TYPE_CHECKING:
+    from discfg_core.substrate import Limits
 
 MAX_COMMIT_KEYS = 100_000
 MAX_MESSAGE_BYTES = 4096
@@ -51,6 +54,8 @@ class Guarantee(StrEnum):
     """Other machines do."""
     PUSH_WATCH = "push_watch"
     """The store announces a change by itself; nobody polls."""
+    UNDROP = "undrop"
+    """A dropped config can be brought back until its name is used anew."""
 
 
 class ConfigHandle:
@@ -203,6 +208,62 @@ class CheckReport(msgspec.Struct, frozen=True):
     blobs: int = 0
     orphans: int = 0
     orphan_bytes: int = 0
+
+
+class FindingStatus(StrEnum):
+    """How grave a `Finding` is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """It works; it may cost data or money later."""
+    FAILED = "failed"
+    """discfg cannot keep its guarantees on this store as it is."""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One answer of `StorageEngine.diagnose`.
+
+    Attributes:
+        check: What was looked at, in a word.
+        status: How grave it is.
+        message: What was found.
+        hint: The remedy; empty where none is needed.
+    """
+
+    check: str
+    status: FindingStatus
+    message: str
+    hint: str = ""
+
+
+class EngineProfile(msgspec.Struct, frozen=True):
+    """What can be said of an engine before any store is opened; `discfg engines` shows it.
+
+    Attributes:
+        url: How its URLs are written, such as ``sqlite:///path``.
+        options: Its URL's options, a frozen struct; each field is ``Annotated`` with a
+            ``msgspec.Meta(description=...)``.
+        guarantees: Those it gives on every store that it accepts.
+        limits: Its figures, each with a reason.
+    """
+
+    url: str
+    options: type[msgspec.Struct]
+    guarantees: frozenset[Guarantee]
+    limits: Limits
+
+
+_Factory = TypeVar("_Factory", bound=Callable[..., "StorageEngine"])
+
+
+def engine_factory(profile: EngineProfile) -> Callable[[_Factory], _Factory]:
+    """Marks the callable behind an entry point with what its engine is, as ``profile``."""
+
+    def mark(factory: _Factory) -> _Factory:
+        factory.profile = profile  # type: ignore[attr-defined]  # a function takes attributes
+        return factory
+
+    return mark
 
 
 @runtime_checkable
@@ -421,6 +482,13 @@ class StorageEngine(Protocol):
         Raises:
             ConfigNotFound: There is nothing of this name.
             InvalidName: Bad input.
+        """
+
+    def diagnose(self, *, deadline: Deadline) -> Iterator[Finding]:
+        """What an operator should know of the store as it is set up: its server's version (the
+        check ``server``), permissions, settings that endanger the data or cost money.
+
+        Nothing of a config is read or written. A store that cannot be asked is a finding too.
         """
 
     def close(self) -> None:

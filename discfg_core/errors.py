@@ -353,6 +353,16 @@ class OutcomeUnknown(DiscfgError):
         self.commit_id = commit_id
 
 
+class SettingsNotApplied(DiscfgError):
+    """Raised when settings were committed and the store's own resource could not be changed to
+    them; no other commit is made when the same settings are given again.
+    """
+
+    code = "settings_not_applied"
+    default_retryable = True
+    default_hint = "give the same settings again; `discfg info` shows what the store has"
+
+
 # --- engines --------------------------------------------------------------------------------
 
 

@@ -27,7 +27,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 import msgspec
 
 from discfg_core.clock import Deadline
-from discfg_core.engine import Guarantee
+from discfg_core.engine import Finding, Guarantee
 from discfg_core.errors import DiscfgError
 from discfg_core.model import ConfigState
 
@@ -228,8 +228,17 @@ class Substrate(Protocol):
 
     # --- the native resource of a config, where there is one ---
 
+    def check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Whether `provision` could take these; nothing is sent. What the store does not know
+        is the application's own, and fine.
+
+        Raises:
+            InvalidSettings: The store cannot take these.
+        """
+
     def provision(self, name: str, settings: Mapping[str, Any], *, deadline: Deadline) -> None:
-        """Make the native resource ready as `settings` say; repeatable.
+        """Make the native resource ready to be used, and change it to what `settings` say;
+        repeatable. The change itself may go on after it returned, see `describe`.
 
         Raises:
             InvalidSettings: The store cannot take these.
@@ -243,13 +252,23 @@ class Substrate(Protocol):
             StoreError: The store cannot be read now.
         """
 
-    def drop(self, name: str, *, deadline: Deadline) -> None:
-        """Remove the native resource, after the register was swapped to a tombstone; a store
-        without one does nothing, and keeps the register; repeatable.
+    def drop(self, name: str, expected: Token | None, *, deadline: Deadline) -> None:
+        """Remove the native resource, with all that is in it, iff the register's token is
+        `expected` (``None``: iff there is no register). Where it is another one the name is in
+        use anew, and nothing happens. A store without native resources does nothing, and keeps
+        the register. Repeatable.
+
+        No swap may succeed on a resource once it is bound to go: whoever creates anew either
+        comes first, and keeps it, or gets `SwapConflict`.
 
         Raises:
             StoreError: It is still there.
         """
+
+    # --- the store as a whole ---
+
+    def diagnose(self, *, deadline: Deadline) -> Iterator[Finding]:
+        """As `StorageEngine.diagnose`."""
 
     # --- life ---
 

@@ -205,6 +205,7 @@ OUTCOMES: dict[type[errors.DiscfgError], Outcome] = {
     errors.AccessDenied: Outcome(_FAILED, HTTPStatus.BAD_GATEWAY),
     errors.Timeout: Outcome(_UNREACHABLE, HTTPStatus.GATEWAY_TIMEOUT),
     errors.OutcomeUnknown: Outcome(_UNREACHABLE, HTTPStatus.GATEWAY_TIMEOUT),
+    errors.SettingsNotApplied: Outcome(_UNREACHABLE, HTTPStatus.SERVICE_UNAVAILABLE),
     # A scheme that nobody serves is a mistake in the URL, one that could be installed is not.
     errors.UnknownEngine: Outcome(_INPUT, HTTPStatus.INTERNAL_SERVER_ERROR),
     errors.EngineNotInstalled: Outcome(_FAILED, HTTPStatus.INTERNAL_SERVER_ERROR),

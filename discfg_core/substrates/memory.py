@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from discfg_core.clock import Deadline
-from discfg_core.engine import Guarantee, StorageEngine
+from discfg_core.engine import (
+    EngineProfile,
+    Finding,
+    FindingStatus,
+    Guarantee,
+    StorageEngine,
+    engine_factory,
+)
 from discfg_core.errors import Closed, InvalidURL, Timeout
 from discfg_core.substrate import (
     UNCHANGED,
@@ -44,6 +51,7 @@ _LIMITS: Final = Limits(
         "push_wait": "a swap wakes those who wait",
     },
 )
+_GUARANTEES: Final = frozenset({Guarantee.PUSH_WATCH, Guarantee.UNDROP})
 
 # Nobody signals a lock when a caller sets its `cancel`; this is how late it can be noticed.
 _CANCEL_SLICE: Final = 0.05
@@ -87,7 +95,7 @@ class MemorySubstrate:
     """
 
     scheme: Final = "memory"
-    guarantees: Final = frozenset({Guarantee.PUSH_WATCH})
+    guarantees: Final = _GUARANTEES
 
     def __init__(self, name: str = "") -> None:
         # One operation of a dict, so that two threads cannot both make the store.
@@ -196,6 +204,9 @@ class MemorySubstrate:
 
     # --- the native resource: there is none ---
 
+    def check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Takes any."""
+
     def provision(self, name: str, settings: Mapping[str, Any], *, deadline: Deadline) -> None:
         """Nothing to make ready. Raises `Closed`."""
         self._open()
@@ -205,9 +216,16 @@ class MemorySubstrate:
         self._open()
         return Native()
 
-    def drop(self, name: str, *, deadline: Deadline) -> None:
+    def drop(self, name: str, expected: Token | None, *, deadline: Deadline) -> None:
         """Nothing to remove; the register stays. Raises `Closed`."""
         self._open()
+
+    # --- the store as a whole ---
+
+    def diagnose(self, *, deadline: Deadline) -> Iterator[Finding]:
+        """As in `Substrate.diagnose`. Raises `Closed`."""
+        self._open()
+        yield Finding("server", FindingStatus.OK, "the memory of this process")
 
     # --- life ---
 
@@ -241,6 +259,10 @@ class _Options(msgspec.Struct, frozen=True):
     """``memory://`` takes no options."""
 
 
+PROFILE: Final = EngineProfile("memory://[name]", _Options, _GUARANTEES, _LIMITS)
+
+
+@engine_factory(PROFILE)
 def open_engine(url: StoreURL) -> StorageEngine:
     """The engine of ``memory://name``, or of a private ``memory://``.
 

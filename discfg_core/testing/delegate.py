@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from discfg_core.clock import Deadline
-    from discfg_core.engine import Guarantee
+    from discfg_core.engine import Finding, Guarantee
     from discfg_core.substrate import (
         BlobInfo,
         BlobRange,
@@ -91,6 +91,10 @@ class DelegatingSubstrate:
         """See `Substrate.list_blobs`."""
         return self.inner.list_blobs(name, deadline=deadline)
 
+    def check_settings(self, settings: Mapping[str, Any]) -> None:
+        """See `Substrate.check_settings`."""
+        self.inner.check_settings(settings)
+
     def provision(self, name: str, settings: Mapping[str, Any], *, deadline: Deadline) -> None:
         """See `Substrate.provision`."""
         self.inner.provision(name, settings, deadline=deadline)
@@ -99,9 +103,13 @@ class DelegatingSubstrate:
         """See `Substrate.describe`."""
         return self.inner.describe(name, deadline=deadline)
 
-    def drop(self, name: str, *, deadline: Deadline) -> None:
+    def drop(self, name: str, expected: Token | None, *, deadline: Deadline) -> None:
         """See `Substrate.drop`."""
-        self.inner.drop(name, deadline=deadline)
+        self.inner.drop(name, expected, deadline=deadline)
+
+    def diagnose(self, *, deadline: Deadline) -> Iterator[Finding]:
+        """See `Substrate.diagnose`."""
+        return self.inner.diagnose(deadline=deadline)
 
     def after_fork(self) -> None:
         """See `Substrate.after_fork`."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 
+import pytest
+
 from discfg_core.clock import Deadline
-from discfg_core.engine import ConfigHandle, Put, Remove, RemovePrefix, Transaction
-from discfg_core.errors import DiscfgError, KeyNotFound
+from discfg_core.engine import ConfigHandle, Guarantee, Put, Remove, RemovePrefix, Transaction
+from discfg_core.errors import ConfigNotFound, DiscfgError, KeyNotFound
 from discfg_core.substrate import SwapConflict
 
 if TYPE_CHECKING:
@@ -136,6 +138,16 @@ class Client:
         """`StorageEngine.undelete_config`."""
         with judged("undelete_config"):
             return self.engine.undelete_config(name, deadline=self.deadline())
+
+    def bring_back(self, name: str) -> ConfigInfo | None:
+        """Undelete a config that was deleted last: where `Guarantee.UNDROP` is promised it comes
+        back; elsewhere there is nothing (``None``), and the engine says so.
+        """
+        if Guarantee.UNDROP in self.engine.guarantees:
+            return self.undelete(name)
+        with pytest.raises(ConfigNotFound):
+            self.undelete(name)
+        return None
 
     def names(self) -> list[str]:
         """`StorageEngine.list_configs`."""

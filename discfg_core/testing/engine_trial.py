@@ -157,8 +157,7 @@ class Trial:
         if there is not None or dropped is None:
             with pytest.raises(ConfigNotFound if there is None else ConfigExists):
                 self.clients[client].undelete(name)
-        else:
-            info = self.clients[client].undelete(name)
+        elif (info := self.clients[client].bring_back(name)) is not None:
             assert (info.incarnation, info.revision) == (dropped.incarnation, dropped.revision)
             self.dropped[config] = None
             self.move(config, dropped)

@@ -63,7 +63,8 @@ class Lab:
             _audit(observer, name, there)
             observer.delete_blobs(name, list(observer.sizes(name)))
             assert not observer.sizes(name), f"{name}: deleted blobs are still listed"
-            observer.drop(name)
+            left = observer.read(name)
+            observer.drop(name, left.token if isinstance(left, Register) else None)
 
     def close(self) -> None:
         """Close every client."""

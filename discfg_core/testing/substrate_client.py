@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from discfg_core.clock import Deadline
+from discfg_core.engine import Finding
 from discfg_core.errors import (
     Closed,
     DiscfgError,
@@ -270,11 +271,20 @@ class Client:
         assert isinstance(native, Native)
         return native
 
-    def drop(self, name: str, *, deadline: Deadline | None = None) -> None:
+    def drop(self, name: str, expected: Token | None, *, deadline: Deadline | None = None) -> None:
         """`Substrate.drop`."""
         deadline = self._deadline(deadline)
         with judged("drop", _ANY_CALL, deadline):
-            self.inner.drop(name, deadline=deadline)
+            self.inner.drop(name, expected, deadline=deadline)
+
+    def diagnose(self, *, deadline: Deadline | None = None) -> list[Finding]:
+        """`Substrate.diagnose`, whole."""
+        deadline = self._deadline(deadline)
+        with judged("diagnose", _ANY_CALL, deadline):
+            findings = list(self.inner.diagnose(deadline=deadline))
+        assert all(isinstance(finding, Finding) for finding in findings)
+        assert all(finding.check and finding.message for finding in findings)
+        return findings
 
     def after_fork(self) -> None:
         """`Substrate.after_fork`."""

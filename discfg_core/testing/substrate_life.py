@@ -1,4 +1,4 @@
-"""What a store says of itself, its native resource, waiting, deadlines, and the end of a client."""
+"""What a store says of itself, waiting, deadlines, and the end of a client."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 
 from discfg_core.clock import Deadline
 from discfg_core.engine import Guarantee
 from discfg_core.errors import Closed, OutcomeUnknown, StoreError, StoreUnavailable, Timeout
-from discfg_core.model import ConfigState
 from discfg_core.substrate import BlobRange, Limits, Register, Substrate, SwapConflict
 from discfg_core.testing.invariants import Leaks
 from discfg_core.testing.substrate_base import LEAK_PATIENCE, Lab, SubstrateBase
@@ -63,51 +61,6 @@ class DescriptionTests(SubstrateBase):
 
     def test_limits_need_no_store(self, lab: Lab, client: Client) -> None:
         assert client.limits(lab.new_name()) == client.limits(lab.new_name())
-
-
-class ResourceTests(SubstrateBase):
-    """`Substrate.provision`, `describe` and `drop`."""
-
-    def test_provision_is_repeatable(self, client: Client, other: Client, name: str) -> None:
-        token = client.swap(name, None, b"data", {"blob": b"data"})
-        for each in (client, other, client):
-            each.provision(name, {})
-        assert client.read(name) == Register(b"data", token)
-        assert client.get_blob(name, "blob") == b"data"
-
-    def test_describe_says_active_once_made_ready(
-        self, client: Client, other: Client, name: str
-    ) -> None:
-        for each in (client, other):
-            native = each.describe(name)
-            assert native.state is ConfigState.ACTIVE
-            assert msgspec.to_builtins(native.settings) == dict(native.settings)
-
-    def test_drop_is_repeatable(self, client: Client, other: Client, name: str) -> None:
-        client.swap(name, None, b"tombstone")
-        for each in (client, other, client):
-            each.drop(name)
-
-    def test_drop_leaves_others(self, lab: Lab, client: Client, name: str) -> None:
-        beside = lab.provision(client, f"{name}0")
-        token = client.swap(beside, None, b"beside", {"blob": b"data"})
-        client.swap(name, None, b"tombstone")
-        client.drop(name)
-        assert client.read(beside) == Register(b"beside", token)
-        assert client.get_blob(beside, "blob") == b"data"
-
-    def test_drop_ends_in_a_name_that_can_be_used_anew(
-        self, client: Client, other: Client, name: str
-    ) -> None:
-        client.swap(name, None, b"tombstone")
-        client.drop(name)
-        other.provision(name, {})
-        left = other.read(name)
-        # A store without a native resource keeps the tombstone.
-        expected = left.token if isinstance(left, Register) else None
-        token = other.swap(name, expected, b"new", {"blob": b"data"})
-        assert client.read(name) == Register(b"new", token)
-        assert client.get_blob(name, "blob") == b"data"
 
 
 class WaitTests(SubstrateBase):
@@ -218,13 +171,14 @@ def _calls(client: Client, name: str, deadline: Deadline | None) -> dict[str, Ca
         "list_blobs": lambda: list(client.list_blobs(name, deadline=deadline)),
         "provision": lambda: client.provision(name, {}, deadline=deadline),
         "describe": lambda: client.describe(name, deadline=deadline),
-        "drop": lambda: client.drop(name, deadline=deadline),
+        "drop": lambda: client.drop(name, None, deadline=deadline),
+        "diagnose": lambda: client.diagnose(deadline=deadline),
     }
 
 
 WRITES = ["swap", "put_blob", "delete_blobs"]
 READS = ["read", "names", "wait", "get_blobs", "list_blobs", "describe"]
-CALLS = [*WRITES, *READS, "provision", "drop"]
+CALLS = [*WRITES, *READS, "provision", "drop", "diagnose"]
 
 
 class DeadlineTests(SubstrateBase):

@@ -13,12 +13,12 @@ from discfg_core.testing.substrate_life import (
     CloseTests,
     DeadlineTests,
     DescriptionTests,
-    ResourceTests,
     WaitTests,
 )
 from discfg_core.testing.substrate_machine import HistoryTests
 from discfg_core.testing.substrate_races import ForkTests, RaceTests
 from discfg_core.testing.substrate_registers import NameTests, ReadTests, SwapTests, TokenTests
+from discfg_core.testing.substrate_resources import DiagnosisTests, ResourceTests
 
 
 @sealed("open_client", "place", "wake_within")
@@ -33,6 +33,7 @@ class SubstrateSuite(
     BlobSizeTests,
     DescriptionTests,
     ResourceTests,
+    DiagnosisTests,
     WaitTests,
     DeadlineTests,
     CloseTests,

@@ -17,6 +17,7 @@ from discfg_core.engine import (
     MAX_COMMIT_ID_BYTES,
     CheckReport,
     ConfigHandle,
+    Finding,
     Guarantee,
     HistoryPage,
     KeyCondition,
@@ -303,7 +304,13 @@ class VersionedEngine:
     ) -> Commit | None:
         session, committer = self._at(handle.name)
         prepared = Prepared(transaction, self._substrate.limits(session.name))
-        return committer.write(handle, prepared, deadline)
+        if prepared.settings is None:
+            return committer.write(handle, prepared, deadline)
+        self._substrate.check_settings(prepared.settings)
+        commit = committer.write(handle, prepared, deadline)
+        # Without a commit too: repeating it is how a resource that lagged is brought in line.
+        lifecycle.apply_settings(session, handle, deadline)
+        return commit
 
     # --- the rest ---
 
@@ -312,6 +319,13 @@ class VersionedEngine:
         with self._locating("check", name):
             self._at(name)
             return check(self._substrate, name, deadline)
+
+    def diagnose(self, *, deadline: Deadline) -> Iterator[Finding]:
+        """See `StorageEngine.diagnose`."""
+        with self._locating("diagnose", ""):
+            if self._closed:
+                raise Closed("this store is closed")
+            yield from self._substrate.diagnose(deadline=deadline)
 
     def close(self) -> None:
         """See `StorageEngine.close`."""

@@ -10,13 +10,21 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from discfg_core.clock import Deadline, Instant, stamp
 from discfg_core.engine import MAX_ACTOR_BYTES, MAX_MESSAGE_BYTES, ConfigHandle
-from discfg_core.errors import ConfigExists, ConfigNotFound, DiscfgError, OutcomeUnknown
+from discfg_core.errors import (
+    ConfigExists,
+    ConfigNotFound,
+    ConfigReplaced,
+    DiscfgError,
+    OutcomeUnknown,
+    SettingsNotApplied,
+)
 from discfg_core.substrate import Register, Token
 from discfg_core.values import check_text
 from discfg_core.versioned.blobs import is_of
@@ -40,6 +48,7 @@ def create(session: Session, settings: Mapping[str, Any], deadline: Deadline) ->
     """What `StorageEngine.create_config` says."""
     wanted = check_settings(settings)
     substrate, name = session.substrate, session.name
+    substrate.check_settings(wanted)
     while True:
         before = session.fresh(deadline).snapshot
         if before is not None and before.head.dropped is None:
@@ -99,11 +108,16 @@ def drop(
     check_text("message", message, MAX_MESSAGE_BYTES)
     mark = Dropped(os.urandom(16), stamp(), actor, message)
     while True:
-        before = session.live(session.fresh(deadline).snapshot, handle)
-        if _change(session, before, mark, deadline, lambda head: _mark_of(head) == mark.id):
+        latest = session.fresh(deadline).snapshot
+        if latest is not None and latest.head.dropped is not None:
+            # Its dropper may have died before it came to this.
+            _release(session, latest.token, deadline)
+        before = session.live(latest, handle)
+        made = _change(session, before, mark, deadline, lambda head: _mark_of(head) == mark.id)
+        if made is not None:
             break
     try:
-        retried(lambda: session.substrate.drop(session.name, deadline=deadline), deadline)
+        _release(session, made.token, deadline)
     except DiscfgError as error:
         raise OutcomeUnknown(
             f"config {session.name!r} is deleted, but the store may still keep its resource",
@@ -111,6 +125,34 @@ def drop(
             hint="a config created under this name takes it over",
         ) from error
     return before
+
+
+def _release(session: Session, tombstone: Token, deadline: Deadline) -> None:
+    retried(lambda: session.substrate.drop(session.name, tombstone, deadline=deadline), deadline)
+
+
+def apply_settings(session: Session, handle: ConfigHandle, deadline: Deadline) -> None:
+    """Change the native resource to what the config's settings are by now.
+
+    Whoever comes last looks at the config once more afterwards, so that of several at once what
+    stays is what the config says.
+
+    Raises:
+        SettingsNotApplied: They are committed, and the resource is still as it was.
+    """
+    substrate, name = session.substrate, session.name
+    try:
+        applied = None
+        while (settings := session.view(handle, None, deadline).head.settings) != applied:
+            retried(partial(substrate.provision, name, settings, deadline=deadline), deadline)
+            applied = settings
+    except (ConfigNotFound, ConfigReplaced):
+        return
+    except DiscfgError as error:
+        raise SettingsNotApplied(
+            f"the settings of config {name!r} are committed, but its store does not follow yet",
+            config=name,
+        ) from error
 
 
 def undrop(session: Session, deadline: Deadline) -> Snapshot:

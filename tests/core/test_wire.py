@@ -250,6 +250,7 @@ OUTCOMES: list[tuple[type[errors.DiscfgError], int, int]] = [
     (errors.Corrupt, 1, 500),
     (errors.Timeout, 6, 504),
     (errors.OutcomeUnknown, 6, 504),
+    (errors.SettingsNotApplied, 6, 503),
     (errors.EngineError, 1, 500),
     (errors.UnknownEngine, 5, 500),
     (errors.EngineNotInstalled, 1, 500),

@@ -112,8 +112,8 @@ class Scripted(DelegatingSubstrate):
     def provision(self, name: str, settings: Mapping[str, Any], *, deadline: Deadline) -> None:
         self._run("provision", lambda: self.inner.provision(name, settings, deadline=deadline))
 
-    def drop(self, name: str, *, deadline: Deadline) -> None:
-        self._run("drop", lambda: self.inner.drop(name, deadline=deadline))
+    def drop(self, name: str, expected: Token | None, *, deadline: Deadline) -> None:
+        self._run("drop", lambda: self.inner.drop(name, expected, deadline=deadline))
 
 
 class Gate:

@@ -21,13 +21,13 @@ What to know about the file:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from discfg_core.engine import StorageEngine
+from discfg_core.engine import EngineProfile, StorageEngine, engine_factory
 from discfg_core.errors import InvalidURL
-from discfg_core.substrates.sqlite.substrate import SQLiteSubstrate
+from discfg_core.substrates.sqlite.substrate import GUARANTEES, LIMITS, SQLiteSubstrate
 
 if TYPE_CHECKING:
     from discfg_core.urls import StoreURL
@@ -39,6 +39,10 @@ class _Options(msgspec.Struct, frozen=True):
     """``sqlite://`` takes no options."""
 
 
+PROFILE: Final = EngineProfile("sqlite:///path", _Options, GUARANTEES, LIMITS)
+
+
+@engine_factory(PROFILE)
 def open_engine(url: StoreURL) -> StorageEngine:
     """The engine of ``sqlite:///relative/path`` or ``sqlite:////absolute/path``.
 

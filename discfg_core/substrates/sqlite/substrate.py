@@ -5,17 +5,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from discfg_core.backoff import jitter, sleep
 from discfg_core.clock import Deadline
-from discfg_core.engine import Guarantee
+from discfg_core.engine import Finding, FindingStatus, Guarantee
 from discfg_core.errors import (
     Corrupt,
     DiscfgError,
@@ -43,7 +45,7 @@ from discfg_core.substrates.sqlite.pool import Pool
 _Result = TypeVar("_Result")
 
 _ROW_BYTES: Final = 999_000_000
-_LIMITS: Final = Limits(
+LIMITS: Final = Limits(
     register_budget=3900,
     register_max=_ROW_BYTES,
     blob_max=_ROW_BYTES,
@@ -55,6 +57,8 @@ _LIMITS: Final = Limits(
         "blobs_ride": "a swap and its blobs are one transaction, and one sync",
     },
 )
+
+GUARANTEES: Final = frozenset({Guarantee.DURABLE, Guarantee.SHARED, Guarantee.UNDROP})
 
 _SEEN: Final = "SELECT token FROM register WHERE name = ?"
 _READ: Final = "SELECT token, data FROM register WHERE name = ?"
@@ -85,6 +89,8 @@ _POLL_FIRST: Final = 0.003
 _POLL_LAST: Final = 0.25
 _POLL_GROWTH: Final = 1.5
 
+_LOW_ON_DISK: Final = 100 << 20
+
 # Between two tries to get the write lock, in seconds: at first, in proportion to the time
 # already waited, at most.
 _RETRY_FIRST: Final = 0.0005
@@ -103,7 +109,7 @@ class SQLiteSubstrate:
     """
 
     scheme: Final = "sqlite"
-    guarantees: Final = frozenset({Guarantee.DURABLE, Guarantee.SHARED})
+    guarantees: Final = GUARANTEES
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         try:
@@ -119,7 +125,7 @@ class SQLiteSubstrate:
 
     def limits(self, name: str) -> Limits:
         """As in `Substrate.limits`."""
-        return _LIMITS
+        return LIMITS
 
     # --- registers ---
 
@@ -292,6 +298,9 @@ class SQLiteSubstrate:
 
     # --- the native resource: there is none ---
 
+    def check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Takes any."""
+
     def provision(self, name: str, settings: Mapping[str, Any], *, deadline: Deadline) -> None:
         """Nothing to make ready. Raises `Closed`."""
         self._pool.check_open()
@@ -301,9 +310,34 @@ class SQLiteSubstrate:
         self._pool.check_open()
         return Native()
 
-    def drop(self, name: str, *, deadline: Deadline) -> None:
+    def drop(self, name: str, expected: Token | None, *, deadline: Deadline) -> None:
         """Nothing to remove; the register stays. Raises `Closed`."""
         self._pool.check_open()
+
+    # --- the store as a whole ---
+
+    def diagnose(self, *, deadline: Deadline) -> Iterator[Finding]:
+        """As in `Substrate.diagnose`; looks at the file from outside. Raises `Closed`."""
+        self._pool.check_open()
+        yield Finding("server", FindingStatus.OK, f"SQLite {sqlite3.sqlite_version}, no server")
+        folder = Path(self.path).parent
+        try:
+            free = shutil.disk_usage(folder).free
+        except OSError as error:
+            yield Finding(
+                "disk",
+                FindingStatus.FAILED,
+                f"{folder} cannot be looked at: {error.strerror}",
+                "give a path in a directory that exists and that this user may enter",
+            )
+            return
+        low = free < _LOW_ON_DISK
+        yield Finding(
+            "disk",
+            FindingStatus.WARNING if low else FindingStatus.OK,
+            f"{free // (1 << 20)} MiB free in {folder}",
+            "free some space: a commit needs room for what it writes, twice" if low else "",
+        )
 
     # --- life ---
 
