@@ -53,6 +53,8 @@ if TYPE_CHECKING:
         NewerFormat,
         NotFound,
         OutcomeUnknown,
+        RevisionNotFound,
+        SettingsNotApplied,
         StoreBusy,
         StoreError,
         StoreFull,
@@ -62,10 +64,12 @@ if TYPE_CHECKING:
         UnknownEngine,
         UnsupportedStore,
         ValueTooLarge,
+        WatchStale,
     )
     from discfg_core.model import Action, Change, Commit, ConfigInfo, ConfigState, Node
     from discfg_core.store import Store, connect
     from discfg_core.transaction import ConfigTransaction
+    from discfg_core.watching import Subscription, Watch
 
 # Where each public name lives.
 _HOME = {
@@ -109,6 +113,8 @@ _HOME = {
     "NewerFormat": "errors",
     "Node": "model",
     "NotFound": "errors",
+    "RevisionNotFound": "errors",
+    "SettingsNotApplied": "errors",
     "OutcomeUnknown": "errors",
     "Store": "store",
     "StoreBusy": "errors",
@@ -119,6 +125,9 @@ _HOME = {
     "Timeout": "errors",
     "UnknownEngine": "errors",
     "UnsupportedStore": "errors",
+    "WatchStale": "errors",
+    "Watch": "watching",
+    "Subscription": "watching",
     "ValueTooLarge": "errors",
     "connect": "store",
 }
@@ -165,16 +174,21 @@ __all__ = [
     "Node",
     "NotFound",
     "OutcomeUnknown",
+    "RevisionNotFound",
+    "SettingsNotApplied",
     "Store",
     "StoreBusy",
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
+    "Subscription",
     "TextTooLong",
     "Timeout",
     "UnknownEngine",
     "UnsupportedStore",
     "ValueTooLarge",
+    "Watch",
+    "WatchStale",
     "__version__",
     "connect",
 ]

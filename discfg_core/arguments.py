@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypedDict
+from datetime import datetime
+from typing import Any, TypeAlias, TypedDict
 
 import msgspec
 
 from discfg_core import values
+from discfg_core.clock import to_nanoseconds
 from discfg_core.engine import (
     MAX_ACTOR_BYTES,
     MAX_CLOCK_SKEW_SECONDS,
@@ -23,7 +25,7 @@ from discfg_core.engine import (
     Transaction,
 )
 from discfg_core.errors import InvalidOption, InvalidValue
-from discfg_core.keys import normalize_key
+from discfg_core.keys import normalize_key, normalize_prefix
 from discfg_core.values import check_text
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
@@ -32,6 +34,10 @@ MAX_TIMEOUT_SECONDS = 86_400.0
 
 _PLAIN_NUMBERS = (float, int)
 _PAIRS_HINT = "give a mapping, or pairs of key and data"
+
+
+Moment: TypeAlias = int | datetime
+"""A revision, from 0; or a time, which stands for the last revision of that time or before."""
 
 
 class CommitOptions(TypedDict, total=False):
@@ -149,6 +155,48 @@ def settings(given: Mapping[str, Any] | str | bytes | None) -> dict[str, Any]:
     if given is None:
         return {}
     return values.settings_from(dict(given) if isinstance(given, Mapping) else given)
+
+
+def nanoseconds(name: str, moment: datetime) -> range:
+    """The nanoseconds since 1970 that a time covers; `InvalidOption` without a zone.
+
+    A datetime knows microseconds. A commit's own time, cut to them, must find that commit.
+    """
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        raise InvalidOption(
+            f"{name} is {moment!r}",
+            hint="give a datetime with its zone, such as datetime.now(timezone.utc)",
+        )
+    first = to_nanoseconds(moment)
+    return range(first, first + 1000)
+
+
+def moment_from(text: str) -> int | datetime:
+    """A revision in digits, or a time as RFC 3339 has it; else `InvalidOption`."""
+    if text.isdecimal() and text.isascii():
+        return int(text[:20])
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise InvalidOption(
+            f"{text!r} is neither a revision nor a time with its zone",
+            hint="give a revision such as 3, or a time such as 2026-03-01T09:14:00Z",
+        )
+    return moment
+
+
+def actor(given: str) -> str:
+    """An actor's name; else `TextTooLong` or `InvalidOption`."""
+    return check_text("actor", given, MAX_ACTOR_BYTES)
+
+
+def prefixes(given: Iterable[str]) -> tuple[str, ...]:
+    """Prefixes, normalised; `InvalidKey` for a bad one, `InvalidOption` for what is no list."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise InvalidOption(f"keys is {given!r}", hint="give a list of keys")
+    return tuple(sorted({normalize_prefix(each) for each in given}))
 
 
 def pairs(given: Any) -> Iterator[tuple[str, Any]]:

@@ -80,6 +80,11 @@ class Deadline:
         return time.monotonic() >= self.at
 
 
+def to_nanoseconds(moment: datetime) -> int:
+    """The beginning of a datetime's microsecond; it must have a zone."""
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
 def to_datetime(nanoseconds: int) -> datetime:
     """A stamp as an aware UTC datetime, cut to microseconds."""
     return _EPOCH + timedelta(microseconds=nanoseconds // 1000)

@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from time import monotonic
-from types import EllipsisType
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 
 import msgspec
 
-from discfg_core import arguments, commit_ids
-from discfg_core.arguments import CommitOptions
+from discfg_core import arguments, rewriting
+from discfg_core.arguments import CommitOptions, Moment
 from discfg_core.clock import Deadline
 from discfg_core.engine import (
-    ConfigHandle,
     KeyCondition,
+    PrefixCondition,
     Put,
+    Remove,
     RemovePrefix,
-    StorageEngine,
     Transaction,
     View,
 )
 from discfg_core.errors import ConditionFailed, InvalidOption, KeyNotFound
 from discfg_core.keys import normalize_key, normalize_prefix
-from discfg_core.mapping import NO_DEFAULT, ConfigMapping
+from discfg_core.reading import ConfigReader
 from discfg_core.retry import Attempts
 from discfg_core.transaction import ConfigTransaction
 
 if TYPE_CHECKING:
     from _typeshed import SupportsKeysAndGetItem
 
-    from discfg_core.model import Change, Commit, ConfigInfo, Node
-
-_T = TypeVar("_T")
-
-_HISTORY_PAGE = 100
+    from discfg_core.model import Change, Commit, Node
 
 
-class Config(ConfigMapping):
+class Config(ConfigReader):
     """A versioned config. `Store` makes these; making one sends nothing.
 
     Linearizable: a call sees every write acknowledged before it began, by whatever client,
@@ -65,182 +60,7 @@ class Config(ConfigMapping):
     the id to ask `outcome` about; `ClockSkew` that this machine's clock is too far behind.
     """
 
-    __slots__ = (
-        "_defaults",
-        "_engine",
-        "_handle",
-        "_max_staleness",
-        "_plain",
-        "_timeout",
-        "_where",
-    )
-
-    def __init__(
-        self,
-        engine: StorageEngine,
-        handle: ConfigHandle,
-        *,
-        defaults: arguments.Defaults,
-        where: str,
-    ) -> None:
-        self._engine = engine
-        self._handle = handle
-        self._defaults = defaults
-        self._where = where
-        self._max_staleness = defaults.max_staleness
-        self._timeout = defaults.timeout
-        # The options of a write that says nothing special, made once.
-        self._plain = arguments.how_to_commit(defaults, {})
-
-    # --- what it is ---
-
-    @property
-    def name(self) -> str:
-        """The config's name."""
-        return self._handle.name
-
-    def info(self, *, timeout: float | None = None) -> ConfigInfo:
-        """The latest description: revision, times, settings, how many keys and bytes.
-
-        Raises:
-            ConfigNotFound, ConfigReplaced: See the class.
-        """
-        return self._engine.describe_config(self._handle, deadline=self._deadline(timeout))
-
-    def __repr__(self) -> str:
-        return f"<Config {self._handle.name!r} in {self._where}>"
-
-    # --- reading nodes ---
-
-    @overload
-    def get(
-        self,
-        key: str,
-        *,
-        max_staleness: float | EllipsisType | None = ...,
-        timeout: float | None = None,
-    ) -> Node: ...
-    @overload
-    def get(
-        self,
-        key: str,
-        default: _T,
-        *,
-        max_staleness: float | EllipsisType | None = ...,
-        timeout: float | None = None,
-    ) -> Node | _T: ...
-    def get(
-        self,
-        key: str,
-        default: Any = NO_DEFAULT,
-        *,
-        max_staleness: float | EllipsisType | None = ...,
-        timeout: float | None = None,
-    ) -> Any:
-        """The key's node: value, content type, version, revision, times.
-
-        Args:
-            key: The key.
-            default: Returned where the key is absent; without it that is an error.
-            max_staleness: Seconds the answer may be behind; ``None`` for the latest; the
-                store's where left out.
-            timeout: See the class.
-
-        Raises:
-            KeyNotFound: The key is absent, and there is no default. A `KeyError` too.
-            ConfigNotFound, ConfigReplaced, InvalidKey, InvalidOption: See the class.
-        """
-        # Answered from memory, this costs less than a microsecond: no call is made in vain here.
-        try:
-            return self._engine.get(
-                self._handle,
-                key,
-                max_staleness=(
-                    self._max_staleness
-                    if max_staleness is ...
-                    else arguments.check_staleness(max_staleness)
-                ),
-                deadline=Deadline(
-                    monotonic()
-                    + (self._timeout if timeout is None else arguments.check_timeout(timeout))
-                ),
-            )
-        except KeyNotFound:
-            if default is NO_DEFAULT:
-                raise
-            return default
-
-    def list(
-        self,
-        prefix: str = "/",
-        *,
-        after: str | None = None,
-        max_staleness: float | EllipsisType | None = ...,
-        timeout: float | None = None,
-    ) -> Iterator[Node]:
-        """The nodes of the prefix itself and below it, sorted by key, all of one revision.
-
-        That revision is taken by the call, not by the iteration, and later commits do not show.
-
-        Args:
-            prefix: Whole segments: ``db`` is ``/db`` and ``/db/host``, not ``/dbs``.
-            after: Begin behind this key.
-            max_staleness: As for `get`.
-            timeout: See the class.
-
-        Raises:
-            ConfigNotFound, ConfigReplaced, InvalidKey, InvalidOption: See the class.
-        """
-        prefix = normalize_prefix(prefix)
-        if after is not None:
-            after = normalize_key(after)
-        return self._view(max_staleness, timeout).list(prefix, after=after)
-
-    def history(
-        self,
-        prefix: str = "/",
-        *,
-        before: int | None = None,
-        limit: int | None = None,
-        timeout: float | None = None,
-    ) -> Iterator[Commit]:
-        """The commits, newest first, each whole, with previous nodes; fetched as it goes.
-
-        Args:
-            prefix: Only commits that changed this key or one below it.
-            before: Only those of a lower revision than this.
-            limit: At most so many; all where left out.
-            timeout: For each fetch.
-
-        Raises:
-            ConfigNotFound, ConfigReplaced, InvalidKey, InvalidOption: See the class; bad
-                arguments by the call, the rest by the iteration.
-        """
-        prefix = normalize_prefix(prefix)
-        arguments.check_number("before", before, least=1, hint="give a revision, from 1")
-        arguments.check_number("limit", limit, least=0, hint="give a number of commits, from 0")
-        if timeout is not None:
-            arguments.check_timeout(timeout)
-        return self._commits(prefix, before, limit, timeout)
-
-    def _commits(
-        self, prefix: str, before: int | None, limit: int | None, timeout: float | None
-    ) -> Iterator[Commit]:
-        left = limit
-        while left is None or left > 0:
-            page = self._engine.history(
-                self._handle,
-                prefix=prefix,
-                before=before,
-                limit=_HISTORY_PAGE if left is None else min(left, _HISTORY_PAGE),
-                deadline=self._deadline(timeout),
-            )
-            yield from page.commits
-            if page.before is None:
-                return
-            before = page.before
-            if left is not None:
-                left -= len(page.commits)
+    __slots__ = ()
 
     # --- writing ---
 
@@ -484,6 +304,114 @@ class Config(ConfigMapping):
             timeout=arguments.seconds(self._defaults, options.get("timeout")),
         )
 
+    def replace(
+        self,
+        values: Mapping[str, Any] | Iterable[tuple[str, Any]],
+        **options: Unpack[CommitOptions],
+    ) -> Commit | None:
+        """Make these the whole of the config, in one commit: what is not among them is removed.
+
+        A key whose data are what they should be keeps its version, revision and content type,
+        so that ``replace(values())`` changes nothing. Whoever changes a key meanwhile is not
+        overwritten unseen: the difference is worked out anew.
+
+        Args:
+            values: Every key and its data, as for `set`.
+            **options: See the class.
+
+        Returns:
+            The commit; ``None`` where all of it is so already, which makes none.
+
+        Raises:
+            Timeout: Others changed the config each time; nothing was written.
+            InvalidValue, ValueTooLarge: As for `set`.
+            CommitTooLarge: More than 100,000 keys change.
+            ConditionFailed: `if_config_revision` does not hold.
+            ConfigNotFound, ConfigReplaced, OutcomeUnknown, and the rest: See the class.
+        """
+        stored = {
+            normalize_key(key): arguments.encode(data, None)
+            for key, data in arguments.pairs(values)
+        }
+        asked = blake2b(digest_size=16)
+        for key in sorted(stored):
+            for part in (key.encode(), *(stored[key][0], stored[key][1].encode())):
+                asked.update(b"%d:" % len(part))
+                asked.update(part)
+        return self._rewrite(
+            lambda present: rewriting.to_values(present, stored),
+            ("/",),
+            b"replace" + asked.digest(),
+            options,
+        )
+
+    def revert(
+        self,
+        to: Moment,
+        keys: Iterable[str] | None = None,
+        **options: Unpack[CommitOptions],
+    ) -> Commit | None:
+        """Put the keys back to what they were at a revision, in a new commit that names it.
+
+        Nothing of the history is rewritten: the commit writes what was, with new versions, and
+        removes what was not there then; `reverted_to` of it is the revision. Settings stay.
+
+        Args:
+            to: As `at` for `get`.
+            keys: Only these, and what is below them; all where left out.
+            **options: See the class.
+
+        Returns:
+            The commit; ``None`` where nothing differs, which makes none.
+
+        Raises:
+            RevisionNotFound: There is no such revision yet.
+            Timeout: Others changed these keys each time; nothing was written.
+            CommitTooLarge: More than 100,000 keys change.
+            ConditionFailed: `if_config_revision` does not hold.
+            ConfigNotFound, ConfigReplaced, OutcomeUnknown, and the rest: See the class.
+        """
+        how = self._how(options)
+        prefixes = ("/",) if keys is None else arguments.prefixes(keys)
+        past = self._view_by(to, self._deadline(options.get("timeout")))
+        return self._rewrite(
+            lambda present: rewriting.to_past(present, past, prefixes),
+            prefixes,
+            msgspec.json.encode(("revert", past.revision, prefixes)),
+            options,
+            how=msgspec.structs.replace(how, reverted_to=past.revision),
+        )
+
+    def _rewrite(
+        self,
+        work_out: Callable[[View], tuple[Put | Remove, ...]],
+        prefixes: tuple[str, ...],
+        asked: bytes,
+        options: CommitOptions,
+        *,
+        how: Transaction | None = None,
+    ) -> Commit | None:
+        """Commit what makes the present into something else, if it is still the present then."""
+        how = how or self._how(options)
+        attempts = Attempts(self._deadline(options.get("timeout")))
+        while True:
+            present = self._engine.view(self._handle, deadline=attempts.deadline)
+            transaction = msgspec.structs.replace(
+                how,
+                ops=work_out(present),
+                conditions=tuple(
+                    PrefixCondition(prefix, present.fingerprint(prefix)) for prefix in prefixes
+                ),
+                asked=asked,
+            )
+            try:
+                return self._engine.commit(self._handle, transaction, deadline=attempts.deadline)
+            except ConditionFailed as error:
+                wanted = how.if_config_revision
+                if wanted is not None and error.revision != wanted:
+                    raise
+                attempts.failed(error)
+
     def update_settings(
         self,
         settings: Mapping[str, Any] | str | bytes,
@@ -501,53 +429,11 @@ class Config(ConfigMapping):
         Raises:
             InvalidSettings: They are no JSON object, or the store cannot take them.
             ConditionFailed: `if_config_revision` does not hold.
+            SettingsNotApplied: They are committed, but the store's own resource does not follow
+                yet; repeating the call makes no second commit.
             ConfigNotFound, ConfigReplaced, OutcomeUnknown, and the rest: See the class.
         """
         return self._commit(options, settings=arguments.settings(settings))
-
-    # --- commit ids ---
-
-    def new_commit_id(self, *, timeout: float | None = None) -> str:
-        """A fresh id for `commit_id`, of which `outcome` can always tell whether it was used.
-
-        It holds the config's incarnation and latest revision, besides 128 random bits; asking
-        for one is a read.
-
-        Raises:
-            ConfigNotFound, ConfigReplaced: See the class.
-        """
-        view = self._view(None, timeout)
-        return commit_ids.make(view.incarnation, view.revision)
-
-    def outcome(self, commit_id: str, *, timeout: float | None = None) -> Commit | None:
-        """What became of a commit id, for good: ask it after `OutcomeUnknown`.
-
-        Returns:
-            The commit; ``None`` if it did not happen and, for an attempt made before this
-            call, never will.
-
-        Raises:
-            CommitIdExpired: The id is too old to tell.
-            ConfigNotFound, ConfigReplaced, and the rest: See the class.
-        """
-        arguments.check_commit_id(commit_id)
-        return self._engine.outcome(self._handle, commit_id, deadline=self._deadline(timeout))
-
-    # --- shared by the above ---
-
-    def _deadline(self, timeout: float | None) -> Deadline:
-        return Deadline.after(arguments.seconds(self._defaults, timeout))
-
-    def _view(self, max_staleness: float | EllipsisType | None, timeout: float | None) -> View:
-        return self._engine.view(
-            self._handle,
-            max_staleness=(
-                self._max_staleness
-                if max_staleness is ...
-                else arguments.check_staleness(max_staleness)
-            ),
-            deadline=self._deadline(timeout),
-        )
 
     def _how(self, options: CommitOptions) -> Transaction:
         return arguments.how_to_commit(self._defaults, options) if options else self._plain

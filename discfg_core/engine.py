@@ -23,6 +23,7 @@ What holds for every method:
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
@@ -137,6 +138,9 @@ class Transaction(msgspec.Struct, frozen=True):
         message: Why, at most 4 KiB.
         commit_id: The caller's own id, at most 256 bytes; makes a repetition safe.
         max_clock_skew: Seconds this clock may lie behind the last commit; ``None``: any.
+        reverted_to: The revision whose values `ops` put back; kept with the commit.
+        asked: What tells a repetition under one `commit_id`, where `ops` were worked out from
+            the state and may be others the second time; ``None``: `ops` themselves.
     """
 
     ops: tuple[Put | Remove | RemovePrefix, ...] = ()
@@ -147,6 +151,8 @@ class Transaction(msgspec.Struct, frozen=True):
     message: str = ""
     commit_id: str | None = None
     max_clock_skew: float | None = MAX_CLOCK_SKEW_SECONDS
+    reverted_to: int | None = None
+    asked: bytes | None = None
 
 
 # --- what an engine answers -----------------------------------------------------------------
@@ -182,10 +188,28 @@ class View(Protocol):
 
 
 class HistoryPage(msgspec.Struct, frozen=True):
-    """A part of the history, newest first; `before` continues it, ``None`` at its end."""
+    """A part of the history.
+
+    Attributes:
+        commits: In the order asked for.
+        rest: The `before` that continues it, or the `after` where the oldest came first;
+            ``None`` at its end.
+    """
 
     commits: tuple[Commit, ...]
-    before: int | None
+    rest: int | None
+
+
+class News(msgspec.Struct, frozen=True):
+    """What `StorageEngine.follow` came to know.
+
+    Attributes:
+        commits: Those asked for, oldest first, none left out; empty where there are none.
+        revision: Where to go on: there is nothing asked for up to here but `commits`.
+    """
+
+    commits: tuple[Commit, ...]
+    revision: int
 
 
 class CheckReport(msgspec.Struct, frozen=True):
@@ -359,10 +383,27 @@ class StorageEngine(Protocol):
         self,
         handle: ConfigHandle,
         *,
+        at: int | None = None,
         max_staleness: float | None = None,
         deadline: Deadline,
     ) -> View:
-        """The whole config at one revision, arguments as for `get`; listing is done here.
+        """The whole config at one revision, the latest or an earlier one.
+
+        Args:
+            handle: The config.
+            at: As this revision left it, 0 for the empty config; ``None`` for the latest.
+            max_staleness: As for `get`; of no effect along with `at`, since what was is so
+                for good.
+            deadline: The end of it.
+
+        Raises:
+            RevisionNotFound: `at` is not there yet.
+            InvalidOption: `at` is below 0.
+            ConfigNotFound, ConfigReplaced, InvalidName: See the module.
+        """
+
+    def revision_at(self, handle: ConfigHandle, time_ns: int, *, deadline: Deadline) -> int:
+        """The last revision of that time or before; 0 where there is none. Linearizable.
 
         Raises:
             ConfigNotFound, ConfigReplaced, InvalidName: See the module.
@@ -374,6 +415,9 @@ class StorageEngine(Protocol):
         *,
         prefix: str = "/",
         before: int | None = None,
+        after: int = 0,
+        actor: str | None = None,
+        oldest_first: bool = False,
         limit: int = 100,
         deadline: Deadline,
     ) -> HistoryPage:
@@ -383,11 +427,45 @@ class StorageEngine(Protocol):
             handle: The config.
             prefix: Only commits that changed the prefix itself or a key below it.
             before: Only those of a lower revision than this.
+            after: Only those of a higher revision than this.
+            actor: Only those of this actor; ``None`` for any.
+            oldest_first: The other way round.
             limit: At most so many, from 1.
             deadline: The end of it.
 
         Raises:
-            InvalidOption: `limit` or `before` is out of range.
+            InvalidOption: `limit`, `before` or `after` is out of range.
+            ConfigNotFound, ConfigReplaced, InvalidName, InvalidKey: See the module.
+        """
+
+    def follow(
+        self,
+        handle: ConfigHandle,
+        *,
+        after: int,
+        prefix: str = "/",
+        limit: int = 100,
+        fresh_within: float = 30.0,
+        deadline: Deadline,
+        cancel: threading.Event,
+    ) -> News:
+        """The commits after a revision, as soon as there are any: lossless, in order, once.
+
+        All that follow one config in a process share one look at the store. Who follows may be
+        behind the store, by `fresh_within` at most; it never goes back.
+
+        Args:
+            handle: The config.
+            after: Only commits of a higher revision than this, which may be one to come.
+            prefix: Only commits that changed the prefix itself or a key below it.
+            limit: At most so many, from 1.
+            fresh_within: Seconds; older than this, what is known is asked for anew.
+            deadline: The end of it; what there is by then is the answer, if only nothing.
+            cancel: Ends it within about a second, with nothing.
+
+        Raises:
+            StoreError, Timeout: The store cannot be reached; ask again.
+            InvalidOption: `limit` or `after` is out of range.
             ConfigNotFound, ConfigReplaced, InvalidName, InvalidKey: See the module.
         """
 

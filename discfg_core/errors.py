@@ -210,6 +210,13 @@ class KeyNotFound(NotFound, KeyError):
     __str__ = DiscfgError.__str__
 
 
+class RevisionNotFound(NotFound):
+    """Raised when a config has not come to a revision yet."""
+
+    code = "revision_not_found"
+    default_hint = "see which there are with `discfg history`"
+
+
 class ConfigExists(DiscfgError):
     """Raised when a config that should be created exists already."""
 
@@ -284,6 +291,15 @@ class StoreUnavailable(StoreError):
 
     code = "store_unavailable"
     default_retryable = True
+
+
+class WatchStale(StoreUnavailable):
+    """Raised when a watch could not reach its store for longer than asked. Nothing is lost:
+    asked for the next commit, it goes on where it was.
+    """
+
+    code = "watch_stale"
+    default_hint = "go on with the same watch once the store is back, or fall back to what you have"
 
 
 class StoreBusy(StoreUnavailable):

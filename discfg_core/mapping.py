@@ -13,6 +13,7 @@ from discfg_core.keys import normalize_key
 from discfg_core.retry import Attempts
 
 if TYPE_CHECKING:
+    from discfg_core.arguments import Moment
     from discfg_core.model import Change, Commit, Node
 
 _T = TypeVar("_T")
@@ -32,6 +33,7 @@ class ConfigMapping(MutableMapping[str, Any]):
         self,
         key: str,
         *,
+        at: Moment | None = None,
         max_staleness: float | EllipsisType | None = ...,
         timeout: float | None = None,
     ) -> Node: ...
@@ -42,6 +44,7 @@ class ConfigMapping(MutableMapping[str, Any]):
         key: str,
         default: _T,
         *,
+        at: Moment | None = None,
         max_staleness: float | EllipsisType | None = ...,
         timeout: float | None = None,
     ) -> Node | _T: ...
@@ -51,6 +54,7 @@ class ConfigMapping(MutableMapping[str, Any]):
         key: str,
         default: Any = NO_DEFAULT,
         *,
+        at: Moment | None = None,
         max_staleness: float | EllipsisType | None = ...,
         timeout: float | None = None,
     ) -> Any:
@@ -62,6 +66,7 @@ class ConfigMapping(MutableMapping[str, Any]):
         prefix: str = "/",
         *,
         after: str | None = None,
+        at: Moment | None = None,
         max_staleness: float | EllipsisType | None = ...,
         timeout: float | None = None,
     ) -> Iterator[Node]:
@@ -85,7 +90,11 @@ class ConfigMapping(MutableMapping[str, Any]):
 
     # A mapping's `values` is a view of the values alone; discfg's term is the flat mapping.
     def values(  # type: ignore[override]  # other than a dict's, and said so
-        self, *, max_staleness: float | EllipsisType | None = ..., timeout: float | None = None
+        self,
+        *,
+        at: Moment | None = None,
+        max_staleness: float | EllipsisType | None = ...,
+        timeout: float | None = None,
     ) -> dict[str, Any]:
         """Every key, normalised, with its decoded data, all of one revision; yours to change.
 
@@ -93,14 +102,16 @@ class ConfigMapping(MutableMapping[str, Any]):
         ``values().values()``. Prefer it to ``dict(cfg)``, which reads key by key.
 
         Args:
+            at: As for `get`.
             max_staleness: As for `get`.
             timeout: See the class.
 
         Raises:
             InvalidValue: A stored value is not what its content type says.
+            RevisionNotFound: There is no revision `at` yet.
             ConfigNotFound, ConfigReplaced, InvalidOption: See the class.
         """
-        nodes = self.list(max_staleness=max_staleness, timeout=timeout)
+        nodes = self.list(at=at, max_staleness=max_staleness, timeout=timeout)
         return {node.key: node.data for node in nodes}
 
     def keys(self) -> KeysView[str]:

@@ -120,6 +120,19 @@ class Node(msgspec.Struct, frozen=True, eq=False, gc=False):
         """When the key expires, ``None`` for never."""
         return None if self.expires_ns is None else to_datetime(self.expires_ns)
 
+    def same_value(self, other: Node) -> bool:
+        """Whether both hold the same bytes of the same content type.
+
+        Raises:
+            Corrupt, StoreError: As for `value`; two that lie in one place are not fetched.
+        """
+        if self.content_type != other.content_type or self.size != other.size:
+            return False
+        mine, theirs = self.content, other.content
+        if isinstance(mine, LargeValue) and isinstance(theirs, LargeValue):
+            return mine.same == theirs.same or mine.load() == theirs.load()
+        return self.value == other.value
+
     def _identity(self) -> tuple[object, ...]:
         return (
             self.key,
@@ -138,12 +151,7 @@ class Node(msgspec.Struct, frozen=True, eq=False, gc=False):
             return NotImplemented
         if self is other:
             return True
-        if self._identity() != other._identity():
-            return False
-        mine, theirs = self.content, other.content
-        if isinstance(mine, LargeValue) and isinstance(theirs, LargeValue):
-            return mine.same == theirs.same or mine.load() == theirs.load()
-        return self.value == other.value
+        return self._identity() == other._identity() and self.same_value(other)
 
     def __ne__(self, other: object) -> bool:
         # The base class has one of its own, which `__eq__` alone does not replace.
@@ -187,6 +195,7 @@ class Commit(msgspec.Struct, frozen=True):
         changes: One a key, sorted by key.
         settings: The settings after this commit, where it changed them; else ``None``.
         prev_settings: The settings before it, where it changed them; else ``None``.
+        reverted_to: The revision that this commit went back to; else ``None``.
     """
 
     revision: int
@@ -197,6 +206,7 @@ class Commit(msgspec.Struct, frozen=True):
     changes: tuple[Change, ...]
     settings: Mapping[str, Any] | None = None
     prev_settings: Mapping[str, Any] | None = None
+    reverted_to: int | None = None
 
     @property
     def time(self) -> datetime:

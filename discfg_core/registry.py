@@ -21,10 +21,11 @@ from typing import TypeAlias
 import msgspec
 from stevedore.driver import DriverManager
 
-from discfg_core.engine import Guarantee, StorageEngine
+from discfg_core.engine import EngineProfile, Guarantee, StorageEngine
 from discfg_core.errors import (
     DiscfgError,
     DuplicateEngine,
+    EngineError,
     EngineLoadFailed,
     EngineNotInstalled,
     GuaranteeNotMet,
@@ -56,6 +57,22 @@ class InstalledEngine(msgspec.Struct, frozen=True, order=True):
 
     def __str__(self) -> str:
         return f"{self.distribution} {self.version}"
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """An engine as `survey` finds it.
+
+    Attributes:
+        scheme: Of its URLs.
+        engine: What is installed; ``None`` for one of discfg's own that is not.
+        profile: What it says of itself; ``None`` where it says nothing, or cannot.
+        error: Why it cannot be used; ``None`` for one that can.
+    """
+
+    scheme: str
+    engine: InstalledEngine | None = None
+    profile: EngineProfile | None = None
+    error: EngineError | None = None
 
 
 def open_engine(url: StoreURL, require: Collection[Guarantee] = frozenset()) -> StorageEngine:
@@ -114,6 +131,55 @@ def installed() -> tuple[InstalledEngine, ...]:
     return tuple(sorted(map(_describe, _entry_points())))
 
 
+def profile(scheme: str) -> EngineProfile | None:
+    """What an installed engine says of itself; only this one is imported, no store is opened.
+
+    Returns:
+        It; ``None`` for an engine that says nothing, which may be a sound one.
+
+    Raises:
+        UnknownEngine, DuplicateEngine, EngineLoadFailed: As `open_engine`.
+    """
+    factory = _factory(scheme.lower())
+    try:
+        found: object = getattr(factory, "profile", None)
+    except Exception as error:
+        raise EngineLoadFailed(
+            f"the profile of the engine for {scheme}:// cannot be had: "
+            f"{type(error).__name__}: {error}",
+            engine=scheme,
+            hint=_whose_fault(scheme),
+        ) from error
+    if found is None or isinstance(found, EngineProfile):
+        return found
+    raise EngineLoadFailed(
+        f"the engine for {scheme}:// has a {type(found).__name__} for a profile",
+        engine=scheme,
+        hint=_whose_fault(scheme),
+    )
+
+
+def survey() -> tuple[Listed, ...]:
+    """All engines, sorted by scheme: those installed, working or broken, and those of discfg's
+    own that could be. Each one installed is imported.
+
+    Raises:
+        EngineLoadFailed: The installed distributions cannot be listed.
+    """
+    found = installed()
+    schemes = {engine.scheme for engine in found}
+    missing = [Listed(scheme, error=_unknown(scheme)) for scheme in _OURS if scheme not in schemes]
+    listed = [*map(_looked_at, found), *missing]
+    return tuple(sorted(listed, key=lambda each: (each.scheme, each.engine or ())))
+
+
+def _looked_at(engine: InstalledEngine) -> Listed:
+    try:
+        return Listed(engine.scheme, engine, profile(engine.scheme))
+    except EngineError as error:
+        return Listed(engine.scheme, engine, error=error)
+
+
 def _demand(
     engine: StorageEngine, scheme: str, require: frozenset[str], given: frozenset[str]
 ) -> StorageEngine:
@@ -143,7 +209,8 @@ def _factory(scheme: str) -> EngineFactory:
         raise DuplicateEngine(f"{scheme}:// is claimed by {named}", engine=scheme)
     try:
         factory = _Loader(GROUP, claims[0].name).driver
-    except Exception as error:
+    # A module that ends the interpreter when it is imported is broken like any other.
+    except (Exception, SystemExit) as error:
         raise EngineLoadFailed(
             f"the engine for {scheme}:// ({_describe(claims[0])}) cannot be imported: "
             f"{type(error).__name__}: {error}",

@@ -1,4 +1,4 @@
-"""A transaction as JSON: what the command line and the REST API read, in one place.
+"""A transaction, or a whole set of values, as JSON: what the command line and the REST API read.
 
 The request is an object, or the array of its operations alone::
 
@@ -19,7 +19,7 @@ request. ``contentType`` names another type. ``"encoding": "base64"`` says that 
 from __future__ import annotations
 
 import binascii
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -38,6 +38,7 @@ _HINT = (
     'a transaction is {"ops": [{"op": "set", "key": …, "value": …}, {"op": "delete", "key": …}]}, '
     "or that array alone"
 )
+_VALUES_HINT = 'give an object of keys and values: {"db/host": "10.0.0.1", "hits": 3}'
 
 
 class _Op(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, tag_field="op"):
@@ -141,6 +142,21 @@ def commit_request(raw: bytes) -> CommitRequest:
     if raw.lstrip()[:1] == b"[":
         return CommitRequest(ops=_decode(raw, _Ops))
     return _decode(raw, CommitRequest)
+
+
+def values_request(raw: bytes) -> dict[str, Any]:
+    """Keys and values: a JSON object, decoded as `Config` decodes a JSON value.
+
+    Raises:
+        InvalidTransaction: It is not that.
+    """
+    try:
+        decoded = values.decode(raw, values.JSON)
+    except InvalidValue as error:
+        raise InvalidTransaction(f"this is not JSON: {error.message}", hint=_VALUES_HINT) from error
+    if not isinstance(decoded, dict):
+        raise InvalidTransaction("this is JSON, but not an object", hint=_VALUES_HINT)
+    return decoded
 
 
 def _decode(raw: bytes, kind: type[_T]) -> _T:

@@ -12,14 +12,19 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
 from discfg_core import errors, values
 from discfg_core.clock import NANOSECONDS, to_datetime
-from discfg_core.engine import CheckReport
+from discfg_core.engine import CheckReport, EngineProfile, Finding
 from discfg_core.model import Change, Commit, ConfigInfo, Node
+
+if TYPE_CHECKING:
+    from discfg_core.doctor import Report
+    from discfg_core.registry import Listed
+    from discfg_core.substrate import Limits
 
 Answer: TypeAlias = dict[str, Any]
 
@@ -78,7 +83,8 @@ def change_json(change: Change) -> Answer:
 
 
 def commit_json(commit: Commit) -> Answer:
-    """A commit with its changes; ``settings`` and ``prevSettings`` only where it changed them.
+    """A commit with its changes; ``settings`` and ``prevSettings`` only where it changed them,
+    ``revertedTo`` only where it went back to a revision.
 
     Raises:
         Corrupt, StoreError: A large value cannot be fetched.
@@ -94,7 +100,30 @@ def commit_json(commit: Commit) -> Answer:
     if commit.settings is not None:
         shown["settings"] = commit.settings
         shown["prevSettings"] = commit.prev_settings
+    if commit.reverted_to is not None:
+        shown["revertedTo"] = commit.reverted_to
     return shown
+
+
+def commit_answer(action: str, commit: Commit | None) -> Answer:
+    """The answer to an action that makes a commit; an empty object where there was nothing to do.
+
+    Raises:
+        Corrupt, StoreError: A large value cannot be fetched.
+    """
+    return {"action": action, "commit": {} if commit is None else commit_json(commit)}
+
+
+def watch_json(commit: Commit, change: Change | None) -> Answer:
+    """One change of a commit as a watch tells it, with what is the commit's own; no change is
+    that of the settings.
+
+    Raises:
+        Corrupt, StoreError: A large value cannot be fetched.
+    """
+    told = commit_json(msgspec.structs.replace(commit, changes=()))
+    del told["changes"]
+    return {"action": "settings", **told} if change is None else told | change_json(change)
 
 
 def info_json(info: ConfigInfo) -> Answer:
@@ -135,6 +164,123 @@ def check_json(report: CheckReport) -> Answer:
         "orphans": report.orphans,
         "orphanBytes": report.orphan_bytes,
     }
+
+
+def doctor_json(report: Report) -> Answer:
+    """What an examination of a store found; ``status`` is the gravest of its checks."""
+    return {
+        "store": report.store,
+        "status": str(report.status),
+        "checks": [_finding(check) for check in report.checks],
+        "timings": [
+            {
+                "what": timing.what,
+                "times": timing.times,
+                "medianMilliseconds": timing.median,
+                "p95Milliseconds": timing.p95,
+            }
+            for timing in report.timings
+        ],
+        "left": report.left,
+    }
+
+
+def _finding(finding: Finding) -> Answer:
+    return {
+        "check": finding.check,
+        "status": str(finding.status),
+        "message": finding.message,
+        "hint": finding.hint,
+    }
+
+
+def engine_json(listed: Listed) -> Answer:
+    """An engine: ``state`` is ``installed``, ``broken`` or ``missing``; what is not known of it
+    is left out.
+    """
+    state = "missing" if listed.engine is None else "broken" if listed.error else "installed"
+    shown: Answer = {"scheme": listed.scheme, "state": state}
+    if listed.engine is not None:
+        shown["distribution"] = listed.engine.distribution
+        shown["version"] = listed.engine.version
+    if listed.profile is not None:
+        shown |= profile_json(listed.profile)
+    if listed.error is not None:
+        shown["error"] = error_json("engines", listed.error)["error"]
+    return shown
+
+
+def profile_json(profile: EngineProfile) -> Answer:
+    """What an engine says of itself. A figure that is ``null`` is no limit."""
+    return {
+        "url": profile.url,
+        "guarantees": sorted(str(each) for each in profile.guarantees),
+        "limits": _limits(profile.limits),
+        "options": _options(profile.options),
+    }
+
+
+def _limits(limits: Limits) -> Answer:
+    return {
+        _camel(field.name): {
+            "figure": _figure(field, getattr(limits, field.name)),
+            "why": limits.why.get(field.name, ""),
+        }
+        for field in msgspec.structs.fields(limits)
+        if field.name != "why"
+    }
+
+
+def _figure(field: msgspec.structs.FieldInfo, value: float) -> float | None:
+    return None if field.name.endswith("_max") and value == field.default else value
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.title, others))
+
+
+def _options(options: type[msgspec.Struct]) -> list[Answer]:
+    from msgspec import inspect  # noqa: PLC0415 - a few ms, and hardly any answer needs it
+
+    info = inspect.type_info(options)
+    assert isinstance(info, inspect.StructType), "options are a struct"
+    return [
+        {
+            "name": field.encode_name,
+            "type": _type_in_words(field.type),
+            "default": None if field.required else field.default,
+            "required": field.required,
+            "description": _description(field.type),
+        }
+        for field in info.fields
+    ]
+
+
+def _description(kind: Any) -> str:
+    schema = getattr(kind, "extra_json_schema", None) or {}
+    return str(schema.get("description", ""))
+
+
+def _type_in_words(kind: Any) -> str:
+    """What may be written for an option; that it may be left out is told elsewhere."""
+    from msgspec import inspect  # noqa: PLC0415 - as above
+
+    if isinstance(kind, inspect.Metadata):
+        return _type_in_words(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        parts = [part for part in kind.types if not isinstance(part, inspect.NoneType)]
+        return " or ".join(map(_type_in_words, parts))
+    if isinstance(kind, inspect.LiteralType):
+        return " or ".join(map(str, kind.values))
+    if isinstance(kind, inspect.EnumType):
+        return " or ".join(str(member.value) for member in kind.cls)
+    if isinstance(kind, inspect.IntType | inspect.FloatType):
+        word = "whole number" if isinstance(kind, inspect.IntType) else "number"
+        bounds = {"from": kind.ge, "above": kind.gt, "to": kind.le, "below": kind.lt}
+        told = (f"{name} {bound:g}" for name, bound in bounds.items() if bound is not None)
+        return " ".join((word, *told))
+    return "true or false" if isinstance(kind, inspect.BoolType) else "text"
 
 
 def _or_empty(node: Node | None) -> Answer:

@@ -6,8 +6,14 @@ A page says what goes where, and everything around it is written by hand:
     ...
     <!-- /generated -->
 
-What is generated comes from the code alone, so that it cannot be wrong for long: `make check`
-fails while a page lags behind.
+or holds a file of the repository, which the tests run as it stands there:
+
+    <!-- included: tests/plugin_fixture/pyproject.toml -->
+    ...
+    <!-- /included -->
+
+The README of a backend has a part `profile` about its own engine. What is generated comes from
+the code alone, so that it cannot be wrong for long: `make check` fails while a page lags behind.
 """
 
 from __future__ import annotations
@@ -24,15 +30,15 @@ from types import ModuleType
 import click
 import msgspec
 
-from discfg_core import arguments, engine, errors, keys, substrate, values, wire
+from discfg_core import arguments, engine, errors, keys, values, wire
 from discfg_core.cli.app import app
 from discfg_core.cli.options import shared_options
 from discfg_core.cli.output import Output
 from discfg_core.cli.session import Session
-from discfg_core.substrates.memory import MemorySubstrate
-from discfg_core.substrates.sqlite import SQLiteSubstrate
-from discfg_core.versioned import budget, ids, prepare
 from discfg_core.versioned import format as stored
+from discfg_core.versioned import ids, prepare
+from scripts import engine_docs
+from scripts.markdown import one_line, table
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -41,22 +47,14 @@ MEANINGS: dict[str, dict[str, str]] = tomllib.loads(
 )
 
 _PART = re.compile(
-    r"(?P<open><!-- generated: (?P<name>[\w -]+) -->\n).*?(?P<close><!-- /generated -->)",
+    r"(?P<open><!-- generated: ?(?P<name>[\w -]+) -->\n).*?(?P<close><!-- /generated -->)",
     re.DOTALL,
 )
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines
-    )
-
-
-def one_line(text: str) -> str:
-    """Return text with its line breaks and reST quotes as Markdown has them."""
-    return " ".join(text.replace("``", "`").split())
+_FILE = re.compile(
+    r"(?P<open><!-- included: (?P<name>[\w./-]+) -->\n).*?(?P<close><!-- /included -->)",
+    re.DOTALL,
+)
+_LANGUAGES = {".py": "python", ".toml": "toml"}
 
 
 # --- errors -----------------------------------------------------------------------------
@@ -153,58 +151,6 @@ def window() -> str:
         f"An engine remembers the commit ids of the last {ids.WINDOW_COMMITS:,} commits, and all "
         f"of the last {ids.WINDOW_NS // (3600 * 10**9)} hours.\n"
     )
-
-
-def stores_table() -> str:
-    """Return the figures of each store, with their reasons."""
-    found = (MemorySubstrate(), SQLiteSubstrate("figures.db"))
-    figures = {each.scheme: each.limits("config") for each in found}
-    rows = [
-        _figures(f"`{field.name}`", _FIGURES[field.name], figures, field.name)
-        for field in msgspec.structs.fields(substrate.Limits)
-        if field.name != "why"
-    ]
-    promised = [
-        "guarantees",
-        "what it promises beyond what every store does",
-        *(", ".join(f"`{each.name}`" for each in sorted(store.guarantees)) for store in found),
-    ]
-    derived = [
-        [
-            f"`{name}`",
-            one_line(inspect.getdoc(function) or "").removesuffix("."),
-            *(f"{function(limits):,}" for limits in figures.values()),
-        ]
-        for name, function in vars(budget).items()
-        if inspect.isfunction(function) and not name.startswith("_")
-    ]
-    header = ("figure", "what it is", *(f"`{scheme}://`" for scheme in figures))
-    return table(header, [promised, *rows, *derived])
-
-
-_FIGURES = {
-    "register_budget": "bytes a head should stay under",
-    "register_max": "bytes it cannot exceed",
-    "blob_max": "bytes of one blob",
-    "min_swap_interval": "seconds between two commits of one config",
-    "blobs_ride": "whether blobs cost no request of their own",
-    "push_wait": "whether the store tells of a change by itself",
-}
-
-
-def _figures(name: str, what: str, figures: dict[str, substrate.Limits], field: str) -> list[str]:
-    row = [name, what]
-    for limits in figures.values():
-        figure = getattr(limits, field)
-        if isinstance(figure, bool):
-            shown = "yes" if figure else "no"
-        elif field.endswith("_max") and figure == getattr(substrate.Limits(), field):
-            shown = "none"
-        else:
-            shown = f"{figure:,g}" if isinstance(figure, float) else f"{figure:,}"
-        reason = limits.why.get(field)
-        row.append(shown if reason is None else f"{shown}: {reason}")
-    return row
 
 
 # --- the format -------------------------------------------------------------------------
@@ -330,18 +276,23 @@ def _taken(option: click.Option) -> str:
 _GENERATORS: dict[str, Callable[[], str]] = {
     "errors": errors_table,
     "limits": limits_table,
-    "stores": stores_table,
+    "thresholds": engine_docs.thresholds,
+    "engines": engine_docs.comparison,
+    "embedded": engine_docs.embedded,
     "window": window,
     "options": shared_options_table,
     "commands": commands,
 }
 
 
-def generated(name: str) -> str:
+def generated(name: str, page: Path) -> str:
     """Return the text of a part.
 
-    A struct of the stored format is a part by its name.
+    A struct of the stored format is a part by its name; ``profile`` is of the backend whose
+    README the page is.
     """
+    if name == "profile" and page.parent.parent == ROOT / "backends":
+        return engine_docs.profile_part(engine_docs.profile_of(page.parent))
     if name in MEANINGS:
         return struct_table(name)
     if name not in _GENERATORS:
@@ -349,19 +300,39 @@ def generated(name: str) -> str:
     return _GENERATORS[name]()
 
 
+def included(name: str) -> str:
+    """Return a file of the repository as a block; one that is Python is marked as not to run."""
+    file = ROOT / name
+    if not file.is_file():
+        raise SystemExit(f"there is no {name} to include")
+    language = _LANGUAGES.get(file.suffix, "text")
+    mark = "<!-- not run: this file is, by its tests -->\n" if language == "python" else ""
+    return f"{mark}```{language}\n{file.read_text(encoding='utf-8').strip()}\n```"
+
+
 def pages() -> list[Path]:
     """Return the pages that may hold generated parts."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").rglob("*.md")),
+        *sorted((ROOT / "backends").glob("*/README.md")),
+    ]
 
 
-def rendered(text: str) -> str:
-    """Return a page with its generated parts as they should be."""
+def rendered(text: str, page: Path) -> str:
+    """Return a page's text with its generated parts, and the files in it, as they should be."""
     made = _PART.sub(
-        lambda found: f"{found['open']}\n{generated(found['name']).strip()}\n\n{found['close']}",
+        lambda found: (
+            f"{found['open']}\n{generated(found['name'], page).strip()}\n\n{found['close']}"
+        ),
         text,
     )
-    if made.count("<!-- generated:") != len(_PART.findall(made)):
-        raise SystemExit("a generated part has no end, or its mark is misspelt")
+    made = _FILE.sub(
+        lambda found: f"{found['open']}\n{included(found['name'])}\n\n{found['close']}", made
+    )
+    for word, part in (("generated", _PART), ("included", _FILE)):
+        if made.count(f"<!-- {word}:") != len(part.findall(made)):
+            raise SystemExit(f"{page.name}: a mark `{word}` has no end, or is misspelt")
     return made
 
 
@@ -373,7 +344,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     lagging = 0
     for page in pages():
         text = page.read_text(encoding="utf-8")
-        wanted = rendered(text)
+        wanted = rendered(text, page)
         if wanted == text:
             continue
         lagging += 1

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from discfg_core.errors import FileUnreadable
+from discfg_core.errors import FileUnreadable, InvalidTransaction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 STDIN = "-"
+
+_MAX_REQUEST_BYTES = 256 * 1024 * 1024
 
 
 def with_config(words: Sequence[str], needed: int, missing: str) -> tuple[str | None, list[str]]:
@@ -35,6 +37,19 @@ def with_config(words: Sequence[str], needed: int, missing: str) -> tuple[str | 
 def typed(word: str) -> bytes:
     """The very bytes of an argument, which need not be UTF-8."""
     return os.fsencode(word)
+
+
+def read_request(path: str) -> bytes:
+    """A transaction's bytes, see `read`.
+
+    Raises:
+        FileUnreadable: They cannot be read.
+        InvalidTransaction: They are too many.
+    """
+    raw = read(path, _MAX_REQUEST_BYTES)
+    if len(raw) > _MAX_REQUEST_BYTES:
+        raise InvalidTransaction("this transaction exceeds 256 MiB", hint="split it into several")
+    return raw
 
 
 def read(path: str, most: int) -> bytes:

@@ -12,12 +12,54 @@ from discfg_core.cli.output import Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from discfg_core.cli.session import Session
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
 
 _NUMBER = re.compile(r"-[0-9.]")
+
+
+class MomentType(click.ParamType):  # type: ignore[type-arg]  # generic in later releases of Click only
+    """A revision, or a time with its zone."""
+
+    name = "MOMENT"
+
+    @override
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,  # noqa: ARG002 - Click's signature
+        ctx: click.Context | None,  # noqa: ARG002 - Click's signature
+    ) -> int | datetime:
+        """Convert what was typed; a Python value comes as a default."""
+        from discfg_core.arguments import moment_from
+
+        return moment_from(value) if isinstance(value, str) else cast("int", value)
+
+
+class TimeType(MomentType):
+    """A time with its zone."""
+
+    name = "TIME"
+
+    @override
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Convert what was typed."""
+        moment = super().convert(value, param, ctx)
+        if isinstance(moment, int):
+            self.fail(f"{value} is no time: write it like 2026-03-01T09:14:00Z", param, ctx)
+        return moment
+
+
+def at_option(command: _F) -> _F:
+    """As of when."""
+    return click.option(
+        "--at", type=MomentType(), help="As of this revision or time; 0 is the empty config."
+    )(command)
 
 
 def session(context: click.Context) -> Session:

@@ -129,6 +129,18 @@ class Output:
         else:
             self.note(nothing)
 
+    def event(self, answer: Answer, human: str) -> None:
+        """Print one of many results, on a line of its own, at once.
+
+        Args:
+            answer: Makes the JSON.
+            human: For people; made harmless here.
+        """
+        if self.format is Format.JSON:
+            self._json(answer(), pretty=False)
+        elif self.is_human:
+            self._out(shown.visible(human) + "\n")
+
     def note(self, remark: str) -> None:
         """Print a remark for people on standard error."""
         if self.is_human:
@@ -155,13 +167,13 @@ class Output:
             lines = redact("".join(traceback.format_exception(error)))
             self._tell(self._masked(shown.visible(lines, lines=True)))
 
-    def _json(self, answer: Mapping[str, Any]) -> None:
+    def _json(self, answer: Mapping[str, Any], *, pretty: bool = True) -> None:
         import msgspec
 
         from discfg_core import wire
 
         encoded = wire.encode(answer)
-        if _is_terminal(sys.stdout):
+        if pretty and _is_terminal(sys.stdout):
             encoded = msgspec.json.format(encoded)
         _write(sys.stdout, shown.json_escaped(encoded.decode()).encode() + b"\n")
 

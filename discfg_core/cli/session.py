@@ -93,18 +93,22 @@ class Session:
             )
         return check_name(name)
 
-    def url(self, explicit: str | None = None) -> str:
-        """The store's URL; nothing is opened or created. It may hold a password.
+    def url(self, explicit: str | None = None, *, makes: bool = False) -> str:
+        """The store's URL; nothing is opened. It may hold a password.
 
         Args:
             explicit: As named by an argument of the command itself.
+            makes: Whether a default store gets its directory.
 
         Raises:
             InvalidURL: It is none.
+            StoreUnavailable: The directory cannot be made.
         """
         text = explicit if explicit is not None else self._chosen()
         if text is None:
             text = _default_url()
+            if makes:
+                _make(_directory(text))
         return self._with_aws(text, urls.parse(text).scheme)
 
     def open(self, explicit: str | None = None, *, writes: bool = False) -> Store:
@@ -121,16 +125,11 @@ class Session:
         from discfg_core.engine import Guarantee
         from discfg_core.store import connect
 
-        url = self.url(explicit)
-        if explicit is None and self._chosen() is None:
-            from pathlib import Path
-
-            directory = Path(urls.parse(url).path).parent
-            if writes:
-                _make(directory)
-            elif not directory.exists():
-                # Reading makes nothing, and nothing is what there is to read.
-                url = "memory://"
+        url = self.url(explicit, makes=writes)
+        is_default = explicit is None and self._chosen() is None
+        if is_default and not (writes or _directory(url).exists()):
+            # Reading makes nothing, and nothing is what there is to read.
+            url = "memory://"
         actor = _login_name() if writes and self.actor is None else self.actor or ""
         store = (
             connect(url, actor=actor)
@@ -184,6 +183,12 @@ def _default_url() -> str:
 
     directory = platformdirs.user_data_path("discfg", appauthor=False)
     return str(urls.StoreURL(scheme="sqlite", path=(directory / DEFAULT_FILE).as_posix()))
+
+
+def _directory(url: str) -> Path:
+    from pathlib import Path
+
+    return Path(urls.parse(url).path).parent
 
 
 def _make(directory: Path) -> None:

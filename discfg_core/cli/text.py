@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from discfg_core.model import Node
+    from discfg_core.model import Change, Commit, Node
 
 MAX_SHOWN = 60
 _MAX_LOOKED_AT = 4096
@@ -68,6 +68,24 @@ def preview(node: Node) -> str:
         return shortened(node.value.decode())
     except UnicodeDecodeError:
         return f"({node.size:,} bytes)"
+
+
+def was_and_is(change: Change) -> str:
+    """The beginnings of a change's values: what was, an arrow, what is, as far as they exist."""
+    before = "" if change.prev_node is None else preview(change.prev_node)
+    if change.prev_node is None or not change.node.has_value:
+        return before or preview(change.node)
+    return (
+        f"{shortened(before, MAX_SHOWN // 2)} → {shortened(preview(change.node), MAX_SHOWN // 2)}"
+    )
+
+
+def committed(made: Commit | None) -> str:
+    """What a commit did, in a line."""
+    if made is None:
+        return "nothing to change"
+    count = len(made.changes)
+    return f"revision {made.revision}: {count} {'key' if count == 1 else 'keys'} changed"
 
 
 def moment(when: datetime) -> str:

@@ -50,6 +50,8 @@ class Options(TypedDict, total=False):
     message: str
     commit_id: str | None
     max_clock_skew: float | None
+    reverted_to: int | None
+    asked: bytes | None
 
 
 @contextmanager
@@ -239,7 +241,7 @@ class Config:
         return self.info().revision
 
     def page(
-        self, prefix: str = "/", *, before: int | None = None, limit: int = 100
+        self, prefix: str = "/", *, before: int | None = None, limit: int = 100, **which: Any
     ) -> HistoryPage:
         """`StorageEngine.history`."""
         with judged("history"):
@@ -249,6 +251,7 @@ class Config:
                 before=before,
                 limit=limit,
                 deadline=self.client.deadline(),
+                **which,
             )
 
     def history(
@@ -260,10 +263,24 @@ class Config:
             page = self.page(prefix, before=before, limit=limit)
             assert len(page.commits) <= limit, f"a page of {limit} has {len(page.commits)} commits"
             commits += page.commits
-            if page.before is None:
+            if page.rest is None:
                 return commits
-            assert before is None or page.before < before, "the history's pages make no progress"
-            before = page.before
+            assert before is None or page.rest < before, "the history's pages make no progress"
+            before = page.rest
+
+    def revision_at(self, time_ns: int) -> int:
+        """`StorageEngine.revision_at`."""
+        with judged("revision_at"):
+            return self.client.engine.revision_at(
+                self.handle, time_ns, deadline=self.client.deadline()
+            )
+
+    def at(self, revision: int) -> JudgedView:
+        """`StorageEngine.view` of an earlier revision."""
+        with judged("view"):
+            return JudgedView(
+                self.client.engine.view(self.handle, at=revision, deadline=self.client.deadline())
+            )
 
     def outcome(self, commit_id: str) -> Commit | None:
         """`StorageEngine.outcome`."""

@@ -65,10 +65,10 @@ class HistoryTests(EngineCase):
             assert twin.history(limit=limit) == whole
         page = twin.page(limit=7)
         assert list(page.commits) == whole[:7]
-        assert page.before is not None
+        assert page.rest is not None
         # Commits that come meanwhile do not shift the pages.
         config.set("a")
-        assert list(twin.page(before=page.before, limit=7).commits) == whole[7:14]
+        assert list(twin.page(before=page.rest, limit=7).commits) == whole[7:14]
 
     def test_before(self, config: Config) -> None:
         for _ in range(5):
@@ -81,7 +81,7 @@ class HistoryTests(EngineCase):
 
     def test_page_of_an_empty_history(self, config: Config) -> None:
         page = config.page()
-        assert (page.commits, page.before) == ((), None)
+        assert (page.commits, page.rest) == ((), None)
 
     def test_by_prefix(self, config: Config) -> None:
         commits = [

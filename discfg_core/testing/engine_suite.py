@@ -9,9 +9,11 @@ from discfg_core.testing.engine_keys import KeyTests
 from discfg_core.testing.engine_limits import LimitTests
 from discfg_core.testing.engine_lives import LifeTests
 from discfg_core.testing.engine_machine import MachineTests
+from discfg_core.testing.engine_past import PastTests
 from discfg_core.testing.engine_races import RaceTests
 from discfg_core.testing.engine_reads import ReadTests
 from discfg_core.testing.engine_retries import RetryTests
+from discfg_core.testing.engine_watch import WatchTests
 from discfg_core.testing.guard import Guarded, sealed
 
 
@@ -22,6 +24,8 @@ class EngineSuite(
     LimitTests,
     ConditionTests,
     HistoryTests,
+    PastTests,
+    WatchTests,
     RetryTests,
     ReadTests,
     RaceTests,

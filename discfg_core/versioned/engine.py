@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from discfg_core.engine import (
     Guarantee,
     HistoryPage,
     KeyCondition,
+    News,
     Put,
     Remove,
     Transaction,
@@ -43,7 +45,9 @@ from discfg_core.versioned import blobs, lifecycle
 from discfg_core.versioned.blobs import BlobMissing
 from discfg_core.versioned.check import check
 from discfg_core.versioned.committer import Committer
+from discfg_core.versioned.follow import Followers
 from discfg_core.versioned.format import BlobRef, decode_head
+from discfg_core.versioned.past import revision_at, state_at
 from discfg_core.versioned.prepare import Prepared
 from discfg_core.versioned.session import Session
 from discfg_core.versioned.settle import read, retried
@@ -70,6 +74,7 @@ class VersionedEngine:
         # Guards the adding of sessions.
         self._mutex = threading.Lock()
         self._sessions: dict[str, tuple[Session, Committer]] = {}
+        self._followers: dict[str, Followers] = {}
 
     def after_fork(self) -> None:
         """In the child of a fork: forget locks, queues, caches and connections of the parent."""
@@ -219,12 +224,26 @@ class VersionedEngine:
         self,
         handle: ConfigHandle,
         *,
+        at: int | None = None,
         max_staleness: float | None = None,
         deadline: Deadline,
     ) -> View:
         """See `StorageEngine.view`."""
         with self._locating("view", handle.name):
-            return self._at(handle.name)[0].view(handle, max_staleness, deadline)
+            session = self._at(handle.name)[0]
+            if at is None:
+                return session.view(handle, max_staleness, deadline)
+            if at < 0:
+                raise InvalidOption(f"at is {at}", hint="give a revision, from 0")
+            return session.reading(handle, deadline, lambda now: state_at(now, at, deadline))
+
+    def revision_at(self, handle: ConfigHandle, time_ns: int, *, deadline: Deadline) -> int:
+        """See `StorageEngine.revision_at`."""
+        with self._locating("revision_at", handle.name):
+            session = self._at(handle.name)[0]
+            return session.reading(
+                handle, deadline, lambda now: revision_at(now, time_ns, deadline)
+            )
 
     def history(
         self,
@@ -232,20 +251,59 @@ class VersionedEngine:
         *,
         prefix: str = "/",
         before: int | None = None,
+        after: int = 0,
+        actor: str | None = None,
+        oldest_first: bool = False,
         limit: int = 100,
         deadline: Deadline,
     ) -> HistoryPage:
         """See `StorageEngine.history`."""
         with self._locating("history", handle.name):
             prefix = normalize_prefix(prefix)
-            if limit < 1 or (before is not None and before < 1):
-                raise InvalidOption("limit and before are whole numbers from 1")
+            if limit < 1 or (before is not None and before < 1) or after < 0:
+                raise InvalidOption("limit and before are whole numbers from 1, after is from 0")
             session = self._at(handle.name)[0]
 
+            def wanted(commit: Commit) -> bool:
+                return (actor is None or commit.actor == actor) and _touches(commit, prefix)
+
             def page(snapshot: Snapshot) -> HistoryPage:
-                return _page(snapshot, prefix, before, limit, deadline)
+                commits = _between(
+                    snapshot, after, before, oldest_first=oldest_first, deadline=deadline
+                )
+                return _page(filter(wanted, commits), limit)
 
             return session.reading(handle, deadline, page)
+
+    def follow(
+        self,
+        handle: ConfigHandle,
+        *,
+        after: int,
+        prefix: str = "/",
+        limit: int = 100,
+        fresh_within: float = 30.0,
+        deadline: Deadline,
+        cancel: threading.Event,
+    ) -> News:
+        """See `StorageEngine.follow`."""
+        with self._locating("follow", handle.name):
+            prefix = normalize_prefix(prefix)
+            if limit < 1 or after < 0:
+                raise InvalidOption("limit is a whole number from 1, after is from 0")
+            session = self._at(handle.name)[0]
+            # One operation of a dict, so that two threads cannot follow apart.
+            followers = self._followers.setdefault(handle.name, Followers(session))
+            snapshot = followers.wait(
+                handle, after, fresh_within=fresh_within, deadline=deadline, cancel=cancel
+            )
+            if snapshot is None:
+                return News((), after)
+            news = partial(_news, after=after, prefix=prefix, limit=limit, deadline=deadline)
+            try:
+                return news(snapshot)
+            except BlobMissing:
+                return session.reading(handle, deadline, news)
 
     def outcome(self, handle: ConfigHandle, commit_id: str, *, deadline: Deadline) -> Commit | None:
         """See `StorageEngine.outcome`."""
@@ -344,18 +402,37 @@ def _whole(key: str, deadline: Deadline, snapshot: Snapshot) -> Node | None:
     return msgspec.structs.replace(node, content=snapshot.blobs.fetch([ref], deadline)[0])
 
 
-def _page(
-    snapshot: Snapshot, prefix: str, before: int | None, limit: int, deadline: Deadline
-) -> HistoryPage:
-    found: list[Commit] = []
-    for resolved in snapshot.commits_back(before, deadline):
-        commit = resolved.commit
-        if prefix == "/" or any(under(change.key, prefix) for change in commit.changes):
-            found.append(commit)
-            if len(found) == limit:
-                more = commit.revision if commit.revision > 1 else None
-                return HistoryPage(tuple(found), more)
-    return HistoryPage(tuple(found), None)
+def _between(
+    snapshot: Snapshot, after: int, before: int | None, *, oldest_first: bool, deadline: Deadline
+) -> Iterator[Commit]:
+    """The commits behind `after` and before `before`, exclusive."""
+    if oldest_first:
+        for resolved in snapshot.commits_after(after, deadline):
+            if before is not None and resolved.commit.revision >= before:
+                return
+            yield resolved.commit
+    else:
+        for resolved in snapshot.commits_back(before, deadline):
+            if resolved.commit.revision <= after:
+                return
+            yield resolved.commit
+
+
+def _touches(commit: Commit, prefix: str) -> bool:
+    return prefix == "/" or any(under(change.key, prefix) for change in commit.changes)
+
+
+def _news(snapshot: Snapshot, *, after: int, prefix: str, limit: int, deadline: Deadline) -> News:
+    commits = _between(snapshot, after, None, oldest_first=True, deadline=deadline)
+    found = tuple(islice((each for each in commits if _touches(each, prefix)), limit))
+    return News(found, found[-1].revision if len(found) == limit else snapshot.revision)
+
+
+def _page(commits: Iterator[Commit], limit: int) -> HistoryPage:
+    # One more than asked for, so that a page is known to be the last.
+    found = list(islice(commits, limit + 1))
+    rest = found[limit - 1].revision if len(found) > limit else None
+    return HistoryPage(tuple(found[:limit]), rest)
 
 
 def _single(

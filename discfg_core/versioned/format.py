@@ -98,6 +98,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     payload: BlobRef | None = None
     own: str | None = None
     settings: tuple[dict[str, Any], dict[str, Any]] | None = None
+    reverted_to: int | None = None
 
     @property
     def shown_id(self) -> str:

@@ -117,8 +117,16 @@ def spellings(commit_id: str) -> tuple[str, ...]:
     return (commit_id, commit_id.rpartition(".")[2])
 
 
-def find_any(snapshot: Snapshot, commit_id: str, deadline: Deadline) -> Resolved | None:
+def find_any(
+    snapshot: Snapshot, commit_id: str, deadline: Deadline, *, searched: int = 0
+) -> Resolved | None:
     """The commit of an id, whoever made it, from the whole history; ``None`` if there is none.
+
+    Args:
+        snapshot: Whose history.
+        commit_id: The id.
+        deadline: The end of it.
+        searched: A revision of the same incarnation up to which it was searched for in vain.
 
     Raises:
         CommitIdExpired: The id belongs to another incarnation.
@@ -129,6 +137,7 @@ def find_any(snapshot: Snapshot, commit_id: str, deadline: Deadline) -> Resolved
         raise CommitIdExpired(f"commit id {commit_id} was made for another incarnation")
     wanted = spellings(commit_id)
     floor = 0 if placed is None or placed.revision > snapshot.revision else placed.revision
+    floor = max(floor, searched)
     for record in snapshot.records_back(None, deadline):
         if record.revision <= floor:
             break

@@ -106,13 +106,20 @@ class Write(Work):
 
 
 class Ask(Work):
-    """The question what became of a commit id."""
+    """The question what became of a commit id.
 
-    __slots__ = ("commit_id",)
+    Attributes:
+        searched: The incarnation and revision up to which it was searched for.
+        found: What that search found.
+    """
+
+    __slots__ = ("commit_id", "found", "searched")
 
     def __init__(self, handle: ConfigHandle, commit_id: str) -> None:
         super().__init__(handle)
         self.commit_id = commit_id
+        self.searched = ("", 0)
+        self.found: Resolved | None = None
 
 
 class Fold(Work):
@@ -240,6 +247,7 @@ class Plan:
             prepared.payload,
             tx.commit_id,
             pair,
+            tx.reverted_to,
         )
         self._revision, self._time = revision, moment
         self._account(changes)
@@ -333,8 +341,16 @@ class Plan:
         self._state = self._state.updated(effect(changes))
 
     def _add_ask(self, work: Ask, base: Snapshot) -> None:
+        # After a lost race only what is new is searched: an attempt that takes longer than those
+        # of others, and longer each time, loses to them for ever.
+        incarnation, revision = work.searched
+        if incarnation != base.incarnation:
+            work.found, revision = None, 0
+        if work.found is None:
+            work.found = find_any(base, work.commit_id, self._deadline, searched=revision)
+            work.searched = (base.incarnation, base.revision)
         mate = next((r for r in self._resolved if r.commit.id == work.commit_id), None)
-        found = mate or find_any(base, work.commit_id, self._deadline)
+        found = work.found or mate
         if found is None:
             # A request that was abandoned may still land on this very token. Once the register
             # has another one it cannot.

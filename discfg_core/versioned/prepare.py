@@ -111,9 +111,10 @@ class Prepared:
             tx.message,
             tx.commit_id,
             tx.max_clock_skew,
+            tx.reverted_to,
         )
         self.id = os.urandom(16)
-        self.digest = self._digest()
+        self.digest = self._digest(tx.asked)
         self.blobs: dict[BlobRef, bytes] = {}
         self.payload: BlobRef | None = None
         self.generation = 0
@@ -203,10 +204,10 @@ class Prepared:
                 cleared[prefix] = index
         self.required = tuple(required)
 
-    def _digest(self) -> bytes:
+    def _digest(self, asked: bytes | None) -> bytes:
         # Not of the conditions: whoever repeats a transaction has read anew.
-        digest = blake2b(digest_size=8)
-        for op in self._sources:
+        digest = blake2b(asked or b"", digest_size=8)
+        for op in self._sources if asked is None else ():
             if isinstance(op, Put):
                 head = encode(("put", op.key, op.content_type, len(op.value)))
                 digest.update(head)

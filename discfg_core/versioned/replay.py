@@ -98,6 +98,7 @@ def commit_of(record: Record, changes: tuple[Change, ...]) -> Commit:
         changes,
         after,
         before,
+        record.reverted_to,
     )
 
 

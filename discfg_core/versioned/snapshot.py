@@ -12,8 +12,6 @@ import msgspec
 
 from discfg_core.clock import Deadline
 from discfg_core.errors import ConfigNotFound, Corrupt
-from discfg_core.keys import normalize_key, normalize_prefix
-from discfg_core.model import Node
 from discfg_core.substrate import Token
 from discfg_core.versioned.blobs import Blobs
 from discfg_core.versioned.format import (
@@ -28,13 +26,13 @@ from discfg_core.versioned.format import (
 )
 from discfg_core.versioned.history import History, Resolved, payload_of
 from discfg_core.versioned.replay import changes_of, commit_of, effect, node_of
-from discfg_core.versioned.state import State, fingerprint
+from discfg_core.versioned.state import State, StateView
 
 _CATCH_UP_COMMITS = 10_000
 """Further behind than this, the stored state is loaded instead of every commit since."""
 
 
-class Snapshot:
+class Snapshot(StateView):
     """A config at one revision.
 
     Attributes:
@@ -46,7 +44,7 @@ class Snapshot:
         blobs: Where the rest is.
     """
 
-    __slots__ = ("blobs", "head", "recent", "state", "token", "unknown")
+    __slots__ = ("blobs", "head", "recent", "token", "unknown")
 
     def __init__(
         self,
@@ -58,38 +56,12 @@ class Snapshot:
         recent: tuple[Resolved, ...],
         blobs: Blobs,
     ) -> None:
+        super().__init__(head.revision, head.incarnation.hex(), state)
         self.head = head
         self.unknown = unknown
         self.token = token
-        self.state = state
         self.recent = recent
         self.blobs = blobs
-
-    # --- the `View` that callers read ---
-
-    @property
-    def revision(self) -> int:
-        """The revision all of it is of."""
-        return self.head.revision
-
-    @property
-    def incarnation(self) -> str:
-        """The incarnation all of it is of."""
-        return self.head.incarnation.hex()
-
-    def get(self, key: str) -> Node | None:
-        """The node; ``None`` for an absent key."""
-        return self.state.get(normalize_key(key))
-
-    def list(self, prefix: str = "/", *, after: str | None = None) -> Iterator[Node]:
-        """The nodes of the prefix and below it, sorted by key."""
-        return self.state.scan(
-            normalize_prefix(prefix), "" if after is None else normalize_key(after)
-        )
-
-    def fingerprint(self, prefix: str) -> bytes:
-        """What `PrefixCondition` compares."""
-        return fingerprint(self.list(prefix))
 
     # --- history ---
 

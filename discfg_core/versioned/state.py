@@ -15,6 +15,7 @@ from hashlib import blake2b
 from heapq import merge
 from math import isqrt
 
+from discfg_core.keys import normalize_key, normalize_prefix
 from discfg_core.model import Node
 
 _SMALLEST_DELTA = 64
@@ -98,6 +99,37 @@ class State:
             fresh._base = _Base(nodes)
             fresh._delta = {}
         return fresh
+
+
+class StateView:
+    """A config's keys at one revision: the `View` that callers read.
+
+    Attributes:
+        revision: The revision all of it is of.
+        incarnation: The incarnation all of it is of.
+        state: The nodes.
+    """
+
+    __slots__ = ("incarnation", "revision", "state")
+
+    def __init__(self, revision: int, incarnation: str, state: State) -> None:
+        self.revision = revision
+        self.incarnation = incarnation
+        self.state = state
+
+    def get(self, key: str) -> Node | None:
+        """The node; ``None`` for an absent key."""
+        return self.state.get(normalize_key(key))
+
+    def list(self, prefix: str = "/", *, after: str | None = None) -> Iterator[Node]:
+        """The nodes of the prefix and below it, sorted by key."""
+        return self.state.scan(
+            normalize_prefix(prefix), "" if after is None else normalize_key(after)
+        )
+
+    def fingerprint(self, prefix: str) -> bytes:
+        """What `PrefixCondition` compares."""
+        return fingerprint(self.list(prefix))
 
 
 def fingerprint(nodes: Iterator[Node] | list[Node]) -> bytes:

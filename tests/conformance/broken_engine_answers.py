@@ -112,8 +112,15 @@ class _Loose(Sound):
 
     @override
     def view(
-        self, handle: ConfigHandle, *, max_staleness: float | None = None, deadline: Deadline
+        self,
+        handle: ConfigHandle,
+        *,
+        at: int | None = None,
+        max_staleness: float | None = None,
+        deadline: Deadline,
     ) -> View:
+        if at is not None:
+            return super().view(handle, at=at, deadline=deadline)
         session, _ = self._at(handle.name)
         return self.seen(session, session.view(handle, max_staleness, deadline))
 
@@ -171,9 +178,10 @@ class HistoryByString(Sound):
         before: int | None = None,
         limit: int = 100,
         deadline: Deadline,
+        **which: Any,
     ) -> HistoryPage:
         start = normalize_prefix(prefix)
-        page = super().history(handle, before=before, limit=1000, deadline=deadline)
+        page = super().history(handle, before=before, limit=1000, deadline=deadline, **which)
         found = [
             commit
             for commit in page.commits
@@ -280,11 +288,17 @@ class _Retold(Sound):
         before: int | None = None,
         limit: int = 100,
         deadline: Deadline,
+        **which: Any,
     ) -> HistoryPage:
         page = super().history(
-            handle, prefix=prefix, before=self.until(before), limit=limit, deadline=deadline
+            handle,
+            prefix=prefix,
+            before=self.until(before),
+            limit=limit,
+            deadline=deadline,
+            **which,
         )
-        return HistoryPage(tuple(self.retell(commit) for commit in page.commits), page.before)
+        return HistoryPage(tuple(self.retell(commit) for commit in page.commits), page.rest)
 
     def until(self, before: int | None) -> int | None:
         return before

@@ -16,6 +16,7 @@ from tests.conformance import (
     broken_engine_answers,
     broken_engine_commits,
     broken_engine_contents,
+    broken_engine_times,
 )
 from tests.conformance.broken_engine_parts import Sound
 
@@ -45,6 +46,7 @@ _ENGINES = (
     _made_in(broken_engine_commits)
     | _made_in(broken_engine_contents)
     | _made_in(broken_engine_answers)
+    | _made_in(broken_engine_times)
 )
 
 for _name, _broken in _ENGINES.items():

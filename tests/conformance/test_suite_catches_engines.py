@@ -91,6 +91,17 @@ COMMITS = [
 ]
 
 ANSWERS = [
+    Case("PastIsPresent", "test_every_revision_is_as_it_was"),
+    Case("PastOffByOne", "test_every_revision_is_as_it_was"),
+    Case("TimeBeforeItself", "test_revision_of_a_time"),
+    Case("WatchTellsTheLatestAlone", "test_watch_tells_what_is_there_and_what_comes"),
+    Case("WatchTellsTwice", "test_watch_of_what_is_long_past"),
+    Case("WatchNewestFirst", "test_watch_tells_what_is_there_and_what_comes"),
+    Case(
+        "WatchTellsKeysOfThePrefix", "test_watch_of_a_prefix_tells_whole_commits_and_how_far_it_is"
+    ),
+    Case("WatchWithoutBookmark", "test_watch_of_a_prefix_tells_whole_commits_and_how_far_it_is"),
+    Case("WatchOfTheName", "test_watch_of_a_config_that_ends[replaced]"),
     Case("StaleRead", "test_other_client_sees_each_write_at_once"),
     Case("StaleRead", "test_other_client_sees_each_life_at_once"),
     Case("StalenessUnbounded", "test_staleness_is_bounded"),

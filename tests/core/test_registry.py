@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from discfg_core import errors
+from discfg_core import errors, registry
 from discfg_core.engine import Guarantee, StorageEngine
-from discfg_core.registry import InstalledEngine, installed, open_engine
+from discfg_core.registry import InstalledEngine, Listed, installed, open_engine, profile, survey
 from discfg_core.urls import parse
 
 FIXTURE = Path(__file__).parents[1] / "plugin_fixture"
@@ -67,6 +67,12 @@ class Plugins:
             f"[discfg.engines]\n{scheme} = {module}:{attribute}\n"
         )
         return module
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_remembered() -> None:
+    """What a process has imported once it finds again, installed or not."""
+    registry._factory.cache_clear()
 
 
 @pytest.fixture
@@ -276,6 +282,122 @@ def test_a_list_of_entry_points_that_cannot_be_read(plugins: Plugins) -> None:
         installed()
 
 
+# --- what engines say of themselves -----------------------------------------------------
+
+PROFILED = (
+    ENGINE
+    + """
+import msgspec
+from discfg_core.engine import EngineProfile, engine_factory
+from discfg_core.substrate import Limits
+
+class Options(msgspec.Struct, frozen=True):
+    pass
+
+open_engine = engine_factory(
+    EngineProfile("x://host", Options, frozenset({Guarantee.SHARED}), Limits(blobs_ride=True))
+)(open_engine)
+"""
+)
+
+
+def listed(scheme: str) -> list[Listed]:
+    return [each for each in survey() if each.scheme == scheme]
+
+
+def test_the_profile_of_an_engine_opens_nothing(plugins: Plugins) -> None:
+    scheme = scheme_of(plugins)
+    module = plugins.add(scheme, PROFILED)
+    found = profile(scheme.upper())
+    assert found is not None
+    assert found.url == "x://host"
+    assert found.guarantees == {Guarantee.SHARED}
+    assert sys.modules[module].urls == []
+    assert listed(scheme) == [
+        Listed(scheme, InstalledEngine(scheme, f"dist-{module}", "1.0"), found)
+    ]
+
+
+def test_an_engine_without_a_profile_is_a_sound_one(plugins: Plugins) -> None:
+    scheme = scheme_of(plugins)
+    plugins.add(scheme)
+    assert profile(scheme) is None
+    (found,) = listed(scheme)
+    assert (found.profile, found.error) == (None, None)
+
+
+@pytest.mark.parametrize("case", ["import fails", "syntax", "not callable", "no such attribute"])
+def test_a_broken_engine_is_listed_with_its_cause(plugins: Plugins, case: str) -> None:
+    source, says = BROKEN[case]
+    scheme = scheme_of(plugins)
+    plugins.add(scheme, source)
+    (found,) = listed(scheme)
+    assert found.engine is not None
+    assert isinstance(found.error, errors.EngineLoadFailed)
+    assert says in found.error.message
+    assert {"memory", "sqlite"} <= {each.scheme for each in survey() if each.profile}
+
+
+def test_an_engine_that_ends_the_interpreter_is_a_broken_one(plugins: Plugins) -> None:
+    scheme = scheme_of(plugins)
+    plugins.add(scheme, "raise SystemExit(3)")
+    (found,) = listed(scheme)
+    assert found.error is not None
+    assert "SystemExit" in found.error.message
+
+
+def test_a_profile_that_is_none_is_told(plugins: Plugins) -> None:
+    scheme = scheme_of(plugins)
+    plugins.add(scheme, ENGINE + "\nopen_engine.profile = 'fast'\n")
+    with pytest.raises(errors.EngineLoadFailed, match="has a str for a profile"):
+        profile(scheme)
+
+
+def test_a_profile_that_cannot_be_had_is_told(plugins: Plugins) -> None:
+    scheme = scheme_of(plugins)
+    source = """
+        class Factory:
+            profile = property(lambda self: 1 / 0)
+            def __call__(self, url): pass
+        open_engine = Factory()
+        """
+    plugins.add(scheme, source)
+    (found,) = listed(scheme)
+    assert "ZeroDivisionError" in str(found.error)
+
+
+def test_both_of_two_that_claim_a_scheme_are_listed_as_broken(plugins: Plugins) -> None:
+    scheme = scheme_of(plugins)
+    plugins.add(scheme, name="first-dist")
+    plugins.add(scheme, name="second-dist")
+    found = listed(scheme)
+    assert [str(each.engine) for each in found] == ["first-dist 1.0", "second-dist 2.0"]
+    assert {type(each.error) for each in found} == {errors.DuplicateEngine}
+
+
+def test_ours_that_are_not_installed_are_listed_with_their_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    found = survey()
+    assert [each.scheme for each in found] == [
+        *("dynamodb", "etcd", "memory", "rethinkdb", "s3", "sqlite")
+    ]
+    for each in found:
+        assert each.engine is None
+        assert isinstance(each.error, errors.EngineNotInstalled)
+        assert str(each.error.hint).startswith('pip install "discfg')
+
+
+def test_ours_say_what_they_are() -> None:
+    for scheme in ("memory", "sqlite"):
+        found = profile(scheme)
+        assert found is not None
+        engine = open_engine(parse(f"{scheme}:///x.db" if scheme == "sqlite" else "memory://"))
+        assert found.guarantees == engine.guarantees
+        engine.close()
+
+
 # --- a plugin as a stranger installs it -----------------------------------------------
 
 PROBE = """
@@ -286,7 +408,7 @@ from discfg_core.registry import installed, open_engine
 from discfg_core.urls import parse
 
 found = [[e.scheme, e.distribution, e.version] for e in installed()]
-loaded = [m for m in sys.modules if m.startswith(("discfg_fixture", "discfg_core.substrates."))]
+loaded = [m for m in sys.modules if m.startswith(("discfg_files", "discfg_core.substrates."))]
 engine = open_engine(parse(sys.argv[1]))
 engine.create_config("mycfg", {}, deadline=Deadline.after(30))
 change = engine.set(ConfigHandle("mycfg"), "k", b"v", "text/plain", deadline=Deadline.after(30))
@@ -317,17 +439,19 @@ def run_with(site: Path, url: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("url", ["fixture://name", "FIXTURE://name"])
-def test_a_third_partys_engine_is_found_once_it_is_installed(site: Path, url: str) -> None:
-    run = run_with(site, url)
+@pytest.mark.parametrize("scheme", ["files", "FILES"])
+def test_a_third_partys_engine_is_found_once_it_is_installed(
+    site: Path, scheme: str, tmp_path: Path
+) -> None:
+    run = run_with(site, f"{scheme}:///{tmp_path}/store")
     assert run.returncode == 0, run.stderr
     told = json.loads(run.stdout)
-    assert ["fixture", "discfg-fixture", "1.2.3"] in told["found"]
+    assert ["files", "discfg-files", "1.2.3"] in told["found"]
     assert told["loaded"] == []
     assert told["version"] == 1
 
 
 def test_a_third_partys_engine_is_unknown_before(tmp_path: Path) -> None:
-    run = run_with(tmp_path, "fixture://name")
+    run = run_with(tmp_path, "files:///store")
     assert run.returncode != 0
-    assert "UnknownEngine: no engine for fixture:// is installed" in run.stderr
+    assert "UnknownEngine: no engine for files:// is installed" in run.stderr

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from discfg_core import errors, wire
+from discfg_core.doctor import Report, Timing
+from discfg_core.engine import EngineProfile, Finding, FindingStatus, Guarantee
 from discfg_core.model import (
     Action,
     Change,
@@ -20,6 +23,8 @@ from discfg_core.model import (
     LargeValue,
     Node,
 )
+from discfg_core.registry import InstalledEngine, Listed
+from discfg_core.substrate import Limits
 from discfg_core.values import BYTES, JSON, TEXT
 
 STAMP = 1_464_675_792_991_825_937
@@ -243,6 +248,7 @@ OUTCOMES: list[tuple[type[errors.DiscfgError], int, int]] = [
     (errors.StoreError, 1, 500),
     (errors.StoreUnavailable, 6, 503),
     (errors.StoreBusy, 6, 503),
+    (errors.WatchStale, 6, 503),
     (errors.StoreFull, 1, 507),
     (errors.AccessDenied, 1, 502),
     (errors.UnsupportedStore, 1, 500),
@@ -251,6 +257,7 @@ OUTCOMES: list[tuple[type[errors.DiscfgError], int, int]] = [
     (errors.Timeout, 6, 504),
     (errors.OutcomeUnknown, 6, 504),
     (errors.SettingsNotApplied, 6, 503),
+    (errors.RevisionNotFound, 3, 404),
     (errors.EngineError, 1, 500),
     (errors.UnknownEngine, 5, 500),
     (errors.EngineNotInstalled, 1, 500),
@@ -327,3 +334,118 @@ def test_a_lost_value_does_not_hide_the_error_it_is_a_detail_of() -> None:
     shown = written(wire.error_json("set", error))["error"]
     assert (shown["code"], shown["node"]["key"]) == ("condition_failed", "/mykey")
     assert "value" not in shown["node"]
+
+
+# --- engines and examinations -----------------------------------------------------------
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """Options of every kind."""
+
+    folder: Annotated[str, msgspec.Meta(description="where")]
+    mode: Annotated[Literal["fast", "safe"], msgspec.Meta(description="how")] = "safe"
+    tls: Annotated[bool | None, msgspec.Meta(description="whether")] = None
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535, description="which")] = 2379
+    pause: Annotated[float, msgspec.Meta(gt=0, description="how long")] = 0.5
+    plain: str | None = None
+    state: ConfigState = ConfigState.ACTIVE
+
+
+def test_an_engine_with_all_that_is_known_of_it() -> None:
+    limits = Limits(register_budget=3000, blobs_ride=True, why={"register_budget": "billed by KB"})
+    profile = EngineProfile(
+        "x://h", Taken, frozenset({Guarantee.SHARED, Guarantee.DURABLE}), limits
+    )
+    listed = Listed("x", InstalledEngine("x", "discfg-x", "1.0"), profile)
+    nothing = {"why": ""}
+    assert written(wire.engine_json(listed)) == {
+        "scheme": "x",
+        "state": "installed",
+        "distribution": "discfg-x",
+        "version": "1.0",
+        "url": "x://h",
+        "guarantees": ["durable", "shared"],
+        "limits": {
+            "registerBudget": {"figure": 3000, "why": "billed by KB"},
+            "registerMax": {"figure": None} | nothing,
+            "blobMax": {"figure": None} | nothing,
+            "minSwapInterval": {"figure": 0.0} | nothing,
+            "blobsRide": {"figure": True} | nothing,
+            "pushWait": {"figure": False} | nothing,
+        },
+        "options": [
+            option("folder", "text", None, "where", required=True),
+            option("mode", "fast or safe", "safe", "how"),
+            option("tls", "true or false", None, "whether"),
+            option("port", "whole number from 1 to 65535", 2379, "which"),
+            option("pause", "number above 0", 0.5, "how long"),
+            option("plain", "text", None, ""),
+            option("state", "ACTIVE or CREATING or UPDATING or DELETING", "ACTIVE", ""),
+        ],
+    }
+
+
+def option(
+    name: str, kind: str, default: object, description: str, *, required: bool = False
+) -> dict[str, object]:
+    told = {"name": name, "type": kind, "default": default, "required": required}
+    return told | {"description": description}
+
+
+def test_an_engine_that_is_broken_or_not_installed() -> None:
+    error = errors.EngineLoadFailed("it cannot be imported", engine="x", hint="reinstall it")
+    broken = wire.engine_json(Listed("x", InstalledEngine("x", "discfg-x", "1.0"), error=error))
+    assert broken["state"] == "broken"
+    assert broken["error"]["code"] == "engine_load_failed"
+    assert broken["error"]["hint"] == "reinstall it"
+    missing = errors.EngineNotInstalled("not installed", engine="x", hint="pip install it")
+    assert written(wire.engine_json(Listed("x", error=missing))) == {
+        "scheme": "x",
+        "state": "missing",
+        "error": {
+            "code": "engine_not_installed",
+            "message": "not installed",
+            "hint": "pip install it",
+            "engine": "x",
+            "retryable": False,
+        },
+    }
+
+
+def test_an_examination() -> None:
+    report = Report(
+        "x://h",
+        (
+            Finding("server", FindingStatus.OK, "x 1.0"),
+            Finding("disk", FindingStatus.WARNING, "nearly full", "free some space"),
+        ),
+        (Timing("warm set", 20, 1.5, 2.25),),
+    )
+    assert written(wire.doctor_json(report)) == {
+        "store": "x://h",
+        "status": "warning",
+        "checks": [
+            {"check": "server", "status": "ok", "message": "x 1.0", "hint": ""},
+            {
+                "check": "disk",
+                "status": "warning",
+                "message": "nearly full",
+                "hint": "free some space",
+            },
+        ],
+        "timings": [
+            {"what": "warm set", "times": 20, "medianMilliseconds": 1.5, "p95Milliseconds": 2.25}
+        ],
+        "left": None,
+    }
+
+
+def test_the_status_of_an_examination_is_that_of_its_gravest_check() -> None:
+    ok, warning, failed = (Finding("x", status, "") for status in FindingStatus)
+    for checks, status in [
+        ((), "ok"),
+        ((ok,), "ok"),
+        ((ok, warning, ok), "warning"),
+        ((failed, warning), "failed"),
+    ]:
+        assert Report("x://h", checks, ()).status == status

@@ -27,6 +27,7 @@ DOCUMENTS = sorted(
     [
         *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
         *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "backends").glob("*/README.md"),
     ]
 )
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import pytest
 
+from discfg_core.engine import EngineProfile, Guarantee
+from discfg_core.substrate import Limits
 from discfg_core.testing import EngineSuite, SubstrateSuite
+from scripts import engine_docs
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "gen_docs.py"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+READMES = sorted((ROOT / "backends").glob("*/README.md"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *READMES]
 
 _LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 _TESTS = re.compile(
@@ -43,7 +47,7 @@ class TestGeneratedParts:
         lagging = [
             page.relative_to(ROOT).as_posix()
             for page in gen_docs.pages()
-            if gen_docs.rendered(text := page.read_text(encoding="utf-8")) != text
+            if gen_docs.rendered(text := page.read_text(encoding="utf-8"), page) != text
         ]
         assert lagging == [], "run `make docs`"
 
@@ -52,9 +56,14 @@ class TestGeneratedParts:
         used = re.findall(r"<!-- generated: (\w+) -->", text)
         assert sorted(used) == sorted([*gen_docs.MEANINGS, *gen_docs._GENERATORS])
 
+    @pytest.mark.parametrize("readme", READMES, ids=lambda page: page.parent.name)
+    def test_each_backend_says_what_its_profile_says(self, readme: Path) -> None:
+        assert "<!-- generated:profile -->" in readme.read_text(encoding="utf-8")
+
     def test_an_edit_of_one_is_undone(self, gen_docs: Any) -> None:
-        page = (ROOT / "docs" / "reference" / "limits.md").read_text(encoding="utf-8")
-        assert gen_docs.rendered(page.replace("16 MiB", "17 MiB")) == page
+        page = ROOT / "docs" / "reference" / "limits.md"
+        text = page.read_text(encoding="utf-8")
+        assert gen_docs.rendered(text.replace("16 MiB", "17 MiB"), page) == text
 
     def test_the_check_names_the_page_and_writes_nothing(
         self, gen_docs: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -76,11 +85,77 @@ class TestGeneratedParts:
         [
             "<!-- generated: errors -->\n",
             "<!-- generated: nothing of the kind -->\n<!-- /generated -->\n",
+            "<!-- generated:profile -->\n<!-- /generated -->\n",
         ],
     )
     def test_a_bad_mark_is_refused(self, gen_docs: Any, text: str) -> None:
-        with pytest.raises(SystemExit, match="generated part"):
-            gen_docs.rendered(text)
+        with pytest.raises(SystemExit, match="generated"):
+            gen_docs.rendered(text, ROOT / "README.md")
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("<!-- included: LICENSE -->\n", "README.md: a mark `included` has no end"),
+            ("<!-- included: nowhere.py -->\n<!-- /included -->\n", "there is no nowhere.py"),
+        ],
+    )
+    def test_a_bad_inclusion_is_refused(self, gen_docs: Any, text: str, says: str) -> None:
+        with pytest.raises(SystemExit, match=says):
+            gen_docs.rendered(text, ROOT / "README.md")
+
+    def test_an_included_file_is_the_file(self, gen_docs: Any) -> None:
+        page = ROOT / "docs" / "writing-an-engine.md"
+        text = page.read_text(encoding="utf-8")
+        source = ROOT / "tests" / "plugin_fixture" / "discfg_files" / "substrate.py"
+        assert source.read_text(encoding="utf-8").strip() in text
+        assert gen_docs.rendered(text.replace("flock", "block"), page).count("block(lock") == 0
+
+    def test_a_backend_without_a_profile_is_refused(self, gen_docs: Any, tmp_path: Path) -> None:
+        backend = tmp_path / "backends" / "acme"
+        (backend / "discfg_acme").mkdir(parents=True)
+        (backend / "discfg_acme" / "__init__.py").touch()
+        (backend / "discfg_acme" / "profile.py").write_text("PROFILE = 'fast'\n")
+        gen_docs.ROOT = tmp_path
+        with pytest.raises(SystemExit, match="its PROFILE is a str"):
+            gen_docs.generated("profile", backend / "README.md")
+        del sys.modules["discfg_acme.profile"], sys.modules["discfg_acme"]
+
+    def test_engines_are_compared_whichever_of_them_there_are(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(engine_docs, "ROOT", tmp_path)
+        assert list(engine_docs.profiles()) == ["memory", "sqlite"]
+        assert "| `memory://` | `sqlite://` |\n" in engine_docs.comparison()
+
+    def test_the_part_about_an_engine(self) -> None:
+        class Options(msgspec.Struct, frozen=True):
+            folder: Annotated[str, msgspec.Meta(description="where it is")]
+            tls: Annotated[bool, msgspec.Meta(description="whether")] = False
+            mode: Annotated[str | None, msgspec.Meta(description="fast|safe")] = None
+
+        profile = EngineProfile(
+            "x://host",
+            Options,
+            frozenset({Guarantee.SHARED, Guarantee.DURABLE}),
+            Limits(register_max=4096, why={"register_max": "a page of it"}),
+        )
+        assert engine_docs.profile_part(profile).splitlines() == [
+            "```text",
+            "x://host",
+            "```",
+            "",
+            "| option | takes | default | what it is |",
+            "| --- | --- | --- | --- |",
+            "| `folder` | text | must be given | where it is |",
+            "| `tls` | true or false | `false` | whether |",
+            "| `mode` | text |  | fast\\|safe |",
+            "",
+            "Guarantees beyond those of every engine: `DURABLE`, `SHARED`.",
+            "",
+            "| limit | what it is | figure | why |",
+            "| --- | --- | --- | --- |",
+            "| register max | bytes that it cannot exceed | 4,096 | a page of it |",
+        ]
 
     def test_every_error_is_listed(self, gen_docs: Any) -> None:
         page = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
@@ -95,7 +170,7 @@ class TestNames:
         numbered = {}
         for section in sections:
             numbered[section.split()[0]] = [find(*found) for found in _TESTS.findall(section)]
-        promised = [f"G{number}" for number in (1, 2, 3, 4, 5, 6, 7, 8, 10, 11)]
+        promised = [f"G{number}" for number in range(1, 12)]
         assert [name for name in numbered if name != "What"] == promised
         assert [name for name in promised if not numbered[name]] == []
 
@@ -152,20 +227,3 @@ def anchors(page: Path) -> set[str]:
     return {
         re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings
     }
-
-
-def test_the_test_file_of_an_engine_runs_as_shown(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "howto" / "engine.md").read_text(encoding="utf-8")
-    shown = page.partition("```python\n")[2].partition("```")[0]
-    (tmp_path / "test_mine.py").write_text(shown, encoding="utf-8")
-    some = "test_first_set or test_token_is_new_for_equal_data"
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", some],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout
-    assert ran.stdout.splitlines()[-1].startswith("2 passed")

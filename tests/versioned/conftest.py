@@ -275,7 +275,7 @@ class Client:
                 self.handle, before=before, limit=100, deadline=after(), **options
             )
             found += page.commits
-            before = page.before
+            before = page.rest
             if before is None:
                 return found[::-1]
 

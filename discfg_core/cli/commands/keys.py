@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from discfg_core.cli import arguments
-from discfg_core.cli.options import Command, condition_options, session, write_options
+from discfg_core.cli.options import Command, at_option, condition_options, session, write_options
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from discfg_core.model import Change, Node
 
 
@@ -68,8 +70,9 @@ def set_key(  # noqa: PLR0917 - Click gives each by name
 
 @click.command("get", cls=Command)
 @click.argument("words", nargs=-1, metavar="[CONFIG] KEY", type=click.UNPROCESSED)
+@at_option
 @click.pass_context
-def get_key(context: click.Context, words: tuple[str, ...]) -> None:
+def get_key(context: click.Context, words: tuple[str, ...], at: int | datetime | None) -> None:
     """Print a key's value.
 
     The stored bytes, nothing added, unless the output is a terminal.
@@ -78,7 +81,7 @@ def get_key(context: click.Context, words: tuple[str, ...]) -> None:
     name, (key,) = arguments.with_config(words, 1, "give a key: [CONFIG] KEY")
     config = this.config_name(name)
     with this.open() as store:
-        node = store.config(config).get(key)
+        node = store.config(config).get(key, at=at)
         this.output.value(lambda: _answer("get", node), node)
 
 

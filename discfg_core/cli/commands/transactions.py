@@ -7,9 +7,7 @@ import click
 from discfg_core import wire
 from discfg_core.cli import arguments
 from discfg_core.cli.options import Command, session, write_options
-from discfg_core.errors import InvalidTransaction
-
-_MAX_BYTES = 256 * 1024 * 1024
+from discfg_core.cli.text import committed
 
 
 @click.command("commit", cls=Command)
@@ -33,10 +31,7 @@ def commit(context: click.Context, file: str, message: str, commit_id: str | Non
 
     this = session(context)
     config = this.config_name()
-    raw = arguments.read(file, _MAX_BYTES)
-    if len(raw) > _MAX_BYTES:
-        raise InvalidTransaction("this transaction exceeds 256 MiB", hint="split it into several")
-    request = commit_request(raw)
+    request = commit_request(arguments.read_request(file))
     with this.open(writes=True) as store:
         transaction = store.config(config).transaction(
             message=message or request.message,
@@ -46,11 +41,4 @@ def commit(context: click.Context, file: str, message: str, commit_id: str | Non
         with transaction:
             request.apply(transaction)
         made = transaction.commit
-        human = "nothing to change"
-        if made is not None:
-            count = len(made.changes)
-            human = f"revision {made.revision}: {count} {'key' if count == 1 else 'keys'} changed"
-        this.output.result(
-            lambda: {"action": "commit", "commit": {} if made is None else wire.commit_json(made)},
-            human,
-        )
+        this.output.result(lambda: wire.commit_answer("commit", made), committed(made))
