@@ -15,7 +15,8 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
-RECIPE := pyproject.toml constraints.txt scripts/make-venv
+BACKENDS := $(patsubst %/pyproject.toml,%,$(wildcard backends/*/pyproject.toml))
+RECIPE := pyproject.toml constraints.txt scripts/make-venv $(BACKENDS:%=%/pyproject.toml)
 
 # `make PYTHON=...` with another interpreter than last time makes .venv anew.
 ifneq ($(strip $(PYTHON)),)
@@ -33,22 +34,27 @@ demo: $(VENV)/.made ## show the main job on a SQLite file
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo
 
 .PHONY: test
-test: $(VENV)/.made ## run every test
+test: $(VENV)/.made servers ## run every test
 	@$(PY) -m pytest $(ARGS)
 
+# Quick when they are there, so asked before each run of the tests.
+.PHONY: servers
+servers: ## fetch the servers that tests need and no Python package brings
+	@scripts/fetch-servers
+
 .PHONY: test-all
-test-all: ## run every test on each of VERSIONS (3.11 3.13)
+test-all: servers ## run every test on each of VERSIONS (3.11 3.13)
 	@VERSIONS="$(VERSIONS)" ARGS="$(ARGS)" MAKE="$(MAKE)" scripts/test-all
 
 .PHONY: nightly
-nightly: $(VENV)/.made ## run every test with long random histories
+nightly: $(VENV)/.made servers ## run every test with long random histories
 	@DISCFG_HYPOTHESIS_PROFILE=nightly $(PY) -m pytest $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.made ## formatting, lint, types, import layers, generated docs, pins
 	@$(BIN)/ruff format --check --quiet --diff .
 	@$(BIN)/ruff check .
-	@$(BIN)/mypy
+	@scripts/check-types $(BIN)/mypy
 	@layers=$$($(BIN)/lint-imports --no-cache --no-logo) || { echo "$$layers"; exit 1; }; \
 	echo "$$layers" | tail -n 1
 	@$(PY) scripts/check_repo.py
@@ -64,9 +70,11 @@ docs: $(VENV)/.made ## write the generated parts of the documentation
 	@if [ -f scripts/gen_docs.py ]; then $(PY) scripts/gen_docs.py; fi
 
 .PHONY: build
-build: $(VENV)/.made ## build the sdist and the wheel into dist/
+build: $(VENV)/.made ## build an sdist and a wheel of discfg and of each backend into dist/
 	@rm -rf dist
-	@$(PY) -m build --no-isolation
+	@for folder in . $(BACKENDS); do \
+		$(PY) -m build --no-isolation --outdir dist "$$folder" || exit 1; \
+	done
 
 .PHONY: constraints
 constraints: ## write constraints.txt anew from the newest versions
@@ -74,7 +82,7 @@ constraints: ## write constraints.txt anew from the newest versions
 
 .PHONY: clean
 clean: ## remove everything that make made
-	@rm -rf .venv .venv-* dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-* .servers dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made: $(RECIPE)

@@ -291,6 +291,7 @@ class StoreUnavailable(StoreError):
 
     code = "store_unavailable"
     default_retryable = True
+    default_hint = "see whether the store is up and can be reached from here, then try again"
 
 
 class WatchStale(StoreUnavailable):

@@ -20,7 +20,8 @@ Install the extra ``discfg[testing]``. A whole test file for a store is::
 `EngineSuite` is its twin for a `StorageEngine`, and `SubstrateEngineSuite` a third, for an engine
 over a substrate: it has the substrate fail on purpose, lays a hand on the stored bytes, and asks
 for the same guarantees. None of them skips: what a store does not promise is tested for its
-absence. `FaultySubstrate` and `LateSubstrate` wrap any substrate and fail on purpose.
+absence. `FaultySubstrate` and `LateSubstrate` wrap any substrate and fail on purpose;
+`FaultProxy` does so between a client and a real server.
 """
 
 from __future__ import annotations
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
     from discfg_core.testing.engine_faults import SubstrateEngineSuite
     from discfg_core.testing.engine_suite import EngineSuite
     from discfg_core.testing.faults import FaultPlan, FaultySubstrate, LateSubstrate
+    from discfg_core.testing.proxy import FaultProxy
     from discfg_core.testing.substrate_suite import SubstrateSuite
 
 __all__ = [
     "EngineSuite",
     "FaultPlan",
+    "FaultProxy",
     "FaultySubstrate",
     "LateSubstrate",
     "SubstrateEngineSuite",
@@ -48,6 +51,7 @@ __all__ = [
 _HOMES = {
     "EngineSuite": "discfg_core.testing.engine_suite",
     "FaultPlan": "discfg_core.testing.faults",
+    "FaultProxy": "discfg_core.testing.proxy",
     "FaultySubstrate": "discfg_core.testing.faults",
     "LateSubstrate": "discfg_core.testing.faults",
     "SubstrateEngineSuite": "discfg_core.testing.engine_faults",

@@ -10,7 +10,7 @@ import random
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from discfg_core.engine import KeyCondition, Remove, RemovePrefix
+from discfg_core.engine import Guarantee, KeyCondition, Remove, RemovePrefix
 from discfg_core.errors import (
     CommitIdReused,
     ConditionFailed,
@@ -214,7 +214,7 @@ def write_or_replace(
 
 def _bring_back(client: Client, name: str, chance: random.Random) -> None:
     try:
-        if chance.random() < 0.5:
+        if chance.random() < 0.5 and Guarantee.UNDROP in client.engine.guarantees:
             client.undelete(name)
         else:
             client.create(name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from discfg_core.engine import Guarantee
 from discfg_core.errors import InvalidSettings, StoreUnavailable
-from discfg_core.substrate import Native, SwapConflict
+from discfg_core.substrate import NOT_TOLD, Native, SwapConflict
 from discfg_core.substrates.memory import MemorySubstrate
 
 if TYPE_CHECKING:
@@ -40,9 +40,12 @@ class TablesSubstrate(MemorySubstrate):
         deadline: Deadline,
     ) -> Token:
         with self._contents.lock:
-            if name not in self._tables and expected is not None:
-                raise SwapConflict(current=None, engine=self.scheme, config=name)
-            self._check_table(name)
+            if name not in self._tables:
+                # Whoever creates finds it dropped meanwhile, and makes it ready once more.
+                self._open()
+                raise SwapConflict(
+                    current=NOT_TOLD if expected is None else None, engine=self.scheme, config=name
+                )
             return super().swap(name, expected, data, blobs, deadline=deadline)
 
     def put_blob(self, name: str, blob: str, data: bytes, *, deadline: Deadline) -> None:

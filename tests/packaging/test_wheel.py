@@ -70,7 +70,7 @@ def test_the_sdist_holds_no_more_than_its_list(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         top_level = {name.split("/")[1] for name in archive.getnames()}
     assert top_level <= {
-        *("discfg_core", "tests", "docs", "README.md", "CHANGELOG.md", "LICENSE"),
+        *("discfg_core", "tests", "conftest.py", "docs", "README.md", "CHANGELOG.md", "LICENSE"),
         *("pyproject.toml", "PKG-INFO"),
         ".gitignore",  # hatchling adds it, and the pyproject.toml, by itself
     }
@@ -85,7 +85,10 @@ def test_the_metadata_says_what_an_installer_needs(wheel: Path) -> None:
     assert metadata["Name"] == "discfg"
     assert metadata["Version"] == __version__
     assert metadata["Requires-Python"] == ">=3.11"
-    assert set(metadata.get_all("Provides-Extra", [])) == {"cli", "testing"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {
+        *("cli", "testing"),
+        *("dynamodb", "etcd", "rethinkdb", "s3"),
+    }
     assert "discfg = discfg_core.cli:main" in entry_points
     assert "memory = discfg_core.substrates.memory:open_engine" in entry_points
     assert "sqlite = discfg_core.substrates.sqlite:open_engine" in entry_points

@@ -57,7 +57,7 @@ def test_sqlite_paths_are_relative_with_three_slashes_and_absolute_with_four(
     with closing(sqlite.open_engine(parse("sqlite:///app%20one.db"))) as engine:
         engine.create_config("one", {}, deadline=Deadline.after(20))
         assert engine.scheme == "sqlite"
-        assert engine.guarantees == {Guarantee.DURABLE, Guarantee.SHARED}
+        assert engine.guarantees == {Guarantee.DURABLE, Guarantee.SHARED, Guarantee.UNDROP}
     with closing(sqlite.open_engine(parse(f"sqlite:///{tmp_path}/app%20one.db"))) as engine:
         assert engine.list_configs(deadline=Deadline.after(20)) == ["one"]
 
@@ -68,7 +68,7 @@ def test_memory_names_are_shared_and_no_name_is_private() -> None:
         with closing(first), closing(second):
             first.create_config("one", {}, deadline=Deadline.after(20))
             assert second.list_configs(deadline=Deadline.after(20)) == seen
-            assert first.guarantees == {Guarantee.PUSH_WATCH}
+            assert first.guarantees == {Guarantee.PUSH_WATCH, Guarantee.UNDROP}
 
 
 @pytest.mark.parametrize("module", [sqlite, memory])

@@ -1,4 +1,4 @@
-"""What every test run shares: one seed, and an environment that is nobody's.
+"""What every test run shares: servers, one seed, and an environment that is nobody's.
 
 The conformance suite relies on nothing in this file: it must work in a
 stranger's project, too.
@@ -17,6 +17,8 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytest_plugins = ["tests.servers.plugin"]
 
 # Settings of the test run itself; each other DISCFG_ variable is a user's.
 _OF_THE_RUN = ("DISCFG_TEST_", "DISCFG_HYPOTHESIS_", "DISCFG_REQUIRE", "DISCFG_SEED")
@@ -40,13 +42,14 @@ def pytest_report_header() -> str:
 def _nobodys_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test reads or writes the user's own settings, stores or credentials.
 
-    It holds for processes that tests start, too: they inherit the environment.
+    It holds for processes that tests start, too: they inherit the environment. The credentials
+    of AWS are the affair of ``tests/servers/plugin.py``.
     """
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             user_setting = name.startswith("DISCFG_") and not name.startswith(_OF_THE_RUN)
-            if user_setting or name.startswith(("AWS_", "XDG_")):
+            if user_setting or name.startswith("XDG_"):
                 patch.delenv(name)
         patch.setenv("HOME", str(home))
         patch.setenv("NO_COLOR", "1")
