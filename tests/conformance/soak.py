@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 # Of the writers' common average, what the slowest of them gets at least.
 LEAST_SHARE = 0.25
 # Whoever swapped last is the quickest again, for up to a second: it takes many of those seconds
-# until shares tell more than who was lucky.
+# until shares tell more than who was lucky. A shorter run, as among the other tests, is held to
+# no time either: it shares its machine with them.
 TELLING_SECONDS = 20.0
 # Seconds after the server is back within which somebody has committed again.
 BACK_WITHIN = 5.0
@@ -204,12 +205,14 @@ def _measured(soak: Soak, told: list[Told], spans: list[Span]) -> dict[str, Any]
     settled = [what for each in told for what in each.settled.values()]
     refused = sum(len(each.refused) for each in told)
     latest = max(each.latest for each in told)
-    assert latest < GRACE, f"a call ended {latest:.1f} s after its deadline"
+    telling = soak.seconds >= TELLING_SECONDS
+    if telling:
+        assert latest < GRACE, f"a call ended {latest:.1f} s after its deadline"
     if soak.disturb is not Disturbance.KILLS:
         assert not settled, f"{len(settled)} unknown, and the store was never away"
         assert not refused, f"{refused} refused, and the store was never away"
     back = [_back_after(soak, acks, span) for span in spans]
-    if soak.disturb is Disturbance.KILLS:
+    if telling and soak.disturb is Disturbance.KILLS:
         first = max(times[0] for times in back)
         assert first < BACK_WITHIN, f"nobody committed for {first:.1f} s after the server was back"
     free = Counter(
@@ -225,7 +228,7 @@ def _measured(soak: Soak, told: list[Told], spans: list[Span]) -> dict[str, Any]
     average = sum(free[writer] for writer in writers) / len(writers)
     slowest = min(writers, key=lambda writer: free[writer])
     share = free[slowest] / average if average else 0.0
-    if soak.seconds >= TELLING_SECONDS:
+    if telling:
         assert share >= LEAST_SHARE, f"writer {slowest} got {share:.2f} of a fair share: {free}"
     return {
         "commits": len(acks),

@@ -6,11 +6,14 @@ import http.client
 import importlib.metadata
 import importlib.util
 import sys
+from pathlib import Path
 from typing import Final
 
 from tests.servers.base import Server
 
 REGION: Final = "us-east-1"
+
+_APP: Final = Path(__file__).with_name("moto_app.py")
 
 
 class MotoServer(Server):
@@ -28,7 +31,7 @@ class MotoServer(Server):
 
     def command(self) -> list[str]:
         """As `Server.command`."""
-        return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        return [sys.executable, str(_APP), str(self.port)]
 
     def ready(self) -> bool:
         """It answers."""

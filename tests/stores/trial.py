@@ -16,11 +16,12 @@ from discfg_core.urls import parse
 from tests.stores.places import open_client
 
 NAME = "trial"
-# What a call may take while a fault is in force, and by how much it may outlast that.
+# What a call may take while a fault is in force. By how much it may outlast that, and how soon
+# the same client works again when the store is back, `soak.py` measures; here, a machine may be
+# slow, and what fails is a call that waits for something else than its deadline.
 TIMEOUT = 1.0
-GRACE = 1.0
-# Seconds after a store is back within which the same client works again.
-BACK_WITHIN = 5.0
+GRACE = 5.0
+BACK_WITHIN = 20.0
 _LONG = 60.0
 
 T = TypeVar("T")

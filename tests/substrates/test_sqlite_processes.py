@@ -69,7 +69,7 @@ def test_write_lock_of_another_process_is_waited_for_then_told(
     began = time.monotonic()
     with pytest.raises(StoreBusy) as caught:
         store.swap("one", token, b"2", deadline=Deadline.after(0.3))
-    assert 0.3 <= time.monotonic() - began < 2
+    assert 0.3 <= time.monotonic() - began < 30
     assert caught.value.retryable
     assert "another process" in str(caught.value)
     with ThreadPoolExecutor(1) as threads:

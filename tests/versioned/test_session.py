@@ -208,7 +208,7 @@ def test_call_ends_by_its_deadline(bench: Bench, fails: Callable[..., Handler], 
         calls[what]()
     except (StoreBusy, Timeout):
         assert what != "set"
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 20
 
 
 def test_threads_read_their_own_writes_and_never_go_back(bench: Bench, a: Client) -> None:

@@ -187,7 +187,7 @@ def test_throttling_is_waited_for_within_the_deadline(place: str, fronted: str, 
         began = time.monotonic()
         with pytest.raises(StoreBusy):
             hasty.set("key", "other", timeout=1.0)
-        assert time.monotonic() - began < 5.0
+        assert time.monotonic() - began < 20.0
         front.reset()
         assert config.set("key", "last").revision == 2
 
@@ -222,7 +222,7 @@ def test_batch_of_writes_never_taken_ends_by_the_deadline(
     began = time.monotonic()
     with pytest.raises(StoreBusy):
         seen.put_blob(NAME, "blob", b"x", deadline=soon(0.5))
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 20.0
 
 
 def test_batch_of_reads_answered_in_part_is_finished(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ from discfg_core.errors import (
     Timeout,
     UnsupportedStore,
 )
-from discfg_etcd import messages
+from discfg_etcd import fork, messages
 from discfg_etcd.access import Access, AuthToken, Credentials
 from discfg_etcd.endpoint import Call, Endpoint, RpcError, status_of
 from discfg_etcd.errors import AUTH_IS_OFF, Meaning, judge, never_connected, translate
@@ -32,8 +31,11 @@ from discfg_etcd.versions import refusal
 _PATIENCE: Final = 5.0
 _BYTES_A_SECOND: Final = 1_000_000
 _LONGEST_WAIT: Final = 86_400.0
-# How long a fork waits for the calls under way before it ends them, and for their end.
+# How long a fork waits for the calls under way before it ends them.
 _QUIET_SECONDS: Final = 1.0
+# And for their end: a child of a fork in the midst of one hangs in a lock that nobody releases,
+# and a thread of a busy machine takes a while to notice.
+_END_SECONDS: Final = 10.0
 _SLICE_SECONDS: Final = 0.002
 _NO_TOKEN: Final = AuthToken("")
 # A member that knows no leader says so at once, and does not wait for one.
@@ -56,7 +58,7 @@ class Client:
         self._token: AuthToken | None = None
         self._closed = False
         self._renew()
-        _CLIENTS.add(self)
+        fork.mind(self)
 
     def _renew(self) -> None:
         self._token_lock = threading.Lock()
@@ -268,6 +270,7 @@ class Client:
         Raises:
             DiscfgError: As `call`; but the stream's own errors come from itself.
         """
+        # A fork waits for whoever is in here: it cancels the stream, which its reader notices.
         with self._entered(deadline):
             endpoint = self.endpoints[self._preferred]
             try:
@@ -277,23 +280,13 @@ class Client:
                 self._leave(endpoint)
                 raise moved.error from moved.error.__cause__
             self._streams.add(call)
-        try:
-            if self._halted:
+            try:
+                if self._halted:
+                    call.cancel()
+                yield endpoint, call
+            finally:
+                self._streams.discard(call)
                 call.cancel()
-            yield endpoint, call
-        finally:
-            self._streams.discard(call)
-            call.cancel()
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Around what reads a stream: a fork waits for its end."""
-        ticket = object()
-        try:
-            self._inside.add(ticket)
-            yield
-        finally:
-            self._inside.discard(ticket)
 
     def failed(self, endpoint: Endpoint, error: Exception | None) -> None:
         """A stream ended with this error, or gave no sign of life."""
@@ -351,25 +344,28 @@ class Client:
             time.sleep(_SLICE_SECONDS)
         for endpoint in self.endpoints:
             endpoint.disconnect()
-        end = time.monotonic() + _QUIET_SECONDS
+        end = time.monotonic() + _END_SECONDS
         while self._inside and time.monotonic() < end:
             time.sleep(_SLICE_SECONDS)
         # A call that began to connect as the others were hung up.
         for endpoint in self.endpoints:
             endpoint.disconnect()
 
-    # --- fork ---
-    #
-    # gRPC's threads are not in the child of a fork, its locks are, as they were. So there is no
-    # connection, and no call in the library, while a process forks; both go on with new ones.
+    # --- fork; see there ---
 
-    def pause(self) -> None:
-        """Close every connection, and open none until `resume`; pauses add up."""
+    def pause(self) -> bool:
+        """Close every connection, and open none until `resume`; pauses add up.
+
+        Returns:
+            Whether there was any.
+        """
         with self._lock:
             self._pauses += 1
             self._halted = True
-        if self._inside or any(endpoint.connected for endpoint in self.endpoints):
-            self._disconnect(_QUIET_SECONDS)
+        if not self._inside and not any(endpoint.connected for endpoint in self.endpoints):
+            return False
+        self._disconnect(_QUIET_SECONDS)
+        return True
 
     def resume(self) -> None:
         """Goes on after a `pause`."""
@@ -399,28 +395,3 @@ class _Elsewhere(Exception):
     def __init__(self, error: DiscfgError) -> None:
         super().__init__()
         self.error = error
-
-
-_CLIENTS: Final[weakref.WeakSet[Client]] = weakref.WeakSet()
-
-
-def _before_fork() -> None:
-    for client in list(_CLIENTS):
-        client.pause()
-
-
-def _after_fork_in_parent() -> None:
-    for client in list(_CLIENTS):
-        client.resume()
-
-
-def _after_fork_in_child() -> None:
-    for client in list(_CLIENTS):
-        client.after_fork_in_child()
-
-
-os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=_after_fork_in_parent,
-    after_in_child=_after_fork_in_child,
-)

@@ -66,7 +66,7 @@ def _changed(
     lifetime = Deadline.after(min(deadline.remaining(), _STREAM_SECONDS))
     created_by = Deadline.after(_CREATED_SECONDS)
     with client.stream(messages.watch(key, revision), lifetime) as (endpoint, call):
-        listener = _Listener(client, call)
+        listener = _Listener(call)
         try:
             while not (cancel.is_set() or lifetime.passed() or client.closed):
                 if listener.ended.wait(min(_CANCEL_SLICE, lifetime.remaining())):
@@ -93,9 +93,8 @@ class _Listener(threading.Thread):
         error: Why the stream ended, if it did by itself.
     """
 
-    def __init__(self, client: Client, call: Call) -> None:
+    def __init__(self, call: Call) -> None:
         super().__init__(name="discfg-etcd-watch", daemon=True)
-        self._client = client
         self._call = call
         self.created = False
         self.changed = False
@@ -106,12 +105,11 @@ class _Listener(threading.Thread):
     def run(self) -> None:
         """The thread."""
         try:
-            with self._client.reading():
-                for response in self._call:
-                    self.created = True
-                    self.changed = bool(response.events)
-                    if self.changed or response.canceled:
-                        break
+            for response in self._call:
+                self.created = True
+                self.changed = bool(response.events)
+                if self.changed or response.canceled:
+                    break
         except RpcError as error:
             # Without the traceback, which leads back to this thread and to the stream.
             self.error = error.with_traceback(None)

@@ -109,7 +109,7 @@ def test_wait_survives_the_death_of_the_server(
         other.swap("c", token, b"two")
         thread.join(30.0)
         assert ended == [None]
-        assert time.monotonic() - back < 5.0
+        assert time.monotonic() - back < 30.0
 
 
 def test_wait_leaves_no_thread(mine: Client) -> None:

