@@ -167,6 +167,13 @@ class Dropped(msgspec.Struct, array_like=True, frozen=True):
     message: str
 
 
+class Claim(msgspec.Struct, array_like=True, frozen=True):
+    """Somebody who lost many races asks all others to hold back, once, for so long."""
+
+    id: bytes
+    milliseconds: Count
+
+
 class Head(msgspec.Struct, frozen=True):
     """A config, as its register holds it."""
 
@@ -188,6 +195,7 @@ class Head(msgspec.Struct, frozen=True):
     history: list[list[HistoryRef]]
     tail: list[TailItem]
     dropped: Dropped | None = None
+    claim: Claim | None = None
 
     @property
     def flushed(self) -> int:

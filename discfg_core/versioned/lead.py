@@ -12,23 +12,34 @@ The order of things is what the guarantees hang on:
 
 from __future__ import annotations
 
+import os
 import time
 from copy import copy
 from typing import NamedTuple
 
 from discfg_core import commit_ids
-from discfg_core.clock import Instant
+from discfg_core.backoff import sleep
+from discfg_core.clock import Deadline, Instant
 from discfg_core.errors import DiscfgError, OutcomeUnknown, Timeout
 from discfg_core.substrate import Register
 from discfg_core.versioned.blobs import BlobMissing
 from discfg_core.versioned.fold import Due
-from discfg_core.versioned.format import decode_record, encode_head
+from discfg_core.versioned.format import Claim, check_writable, decode_record, encode_head
 from discfg_core.versioned.ids import Ids
 from discfg_core.versioned.pace import Pace
 from discfg_core.versioned.plan import LayDownUnder, Plan, Sealed, Work, Write
-from discfg_core.versioned.session import Session
+from discfg_core.versioned.session import Confirmed, Session
 from discfg_core.versioned.settle import InDoubt, Lost, read, settle
+from discfg_core.versioned.snapshot import Snapshot
 from discfg_core.versioned.turns import Ticket
+
+# Who lost so often, for so many seconds, asks for room: as long as so many of its attempts take.
+_PATIENT_LOSSES = 3
+_PATIENT_SECONDS = 1.0
+_ROOM_ATTEMPTS = 3
+_LONGEST_ROOM = 10.0
+# How often whoever gives way looks whether it still must.
+_LOOKS = 8
 
 
 class Doubt(NamedTuple):
@@ -67,6 +78,10 @@ class Lead:
         self._deadline = own.deadline
         self.doubt = doubt
         self.leftovers: list[Leftover] = []
+        self._losses = 0
+        self._began = time.monotonic()
+        self._slowest = 0.0
+        self._claim = b""
 
     def serve(self, batch: list[Ticket[Work]]) -> None:
         """Answer the leader's own work, and of the batch as much as its deadline allows.
@@ -80,6 +95,7 @@ class Lead:
             while waiting := [t.item for t in batch if not (t.item.answered or t.abandoned)]:
                 if self._deadline.passed():
                     raise late(self._own.item)
+                self._give_way()
                 self._attempt(waiting)
         except InDoubt as doubt:
             own = self._own.item
@@ -103,24 +119,67 @@ class Lead:
     def _attempt(self, waiting: list[Work]) -> None:
         session = self._session
         latest = session.latest or session.refresh(self._deadline)
-        plan = Plan(
-            latest.snapshot,
-            session.substrate.limits(session.name),
-            self._ids,
-            self._lay_down,
-            self._deadline,
-        )
+        if self._starves() and latest.snapshot is not None and self._may_claim(latest.snapshot):
+            self._ask_for_room(latest.snapshot)
+            return
+        begin = time.monotonic()
+        plan = self._plan_on(latest.snapshot)
         for work in waiting:
             plan.add(work, session.name)
         if plan.must_swap:
             sealed = plan.seal()
             self._swap(Doubt(sealed, encode_head(sealed.head, sealed.base.unknown)))
+            self._slowest = max(self._slowest, time.monotonic() - begin)
             return
         # A clock may stand still for longer than this takes: what is no later is not after.
         if latest.since <= max(work.submitted for work in waiting):
             latest = session.refresh(self._deadline)
         if latest.snapshot is plan.base:
             _answer(plan)
+
+    def _plan_on(self, base: Snapshot | None) -> Plan:
+        session = self._session
+        limits = session.substrate.limits(session.name)
+        return Plan(base, limits, self._ids, self._lay_down, self._deadline)
+
+    # --- room for who loses every race ---
+    #
+    # What takes longer to plan, or to send, than others take to swap is overtaken each time:
+    # a large transaction, or a client far away. So whoever starves writes into the head, by a
+    # swap that is quick, how long it needs; who reads that holds back, once for each claim.
+
+    def _starves(self) -> bool:
+        patient = time.monotonic() - self._began < _PATIENT_SECONDS
+        return self._losses >= _PATIENT_LOSSES and not patient
+
+    def _may_claim(self, base: Snapshot) -> bool:
+        claim = base.head.claim
+        return base.head.dropped is None and (claim is None or claim.id != self._claim)
+
+    def _ask_for_room(self, base: Snapshot) -> None:
+        check_writable(base.head)
+        plan = self._plan_on(base)
+        wanted = min(_ROOM_ATTEMPTS * self._slowest, _LONGEST_ROOM)
+        self._claim = os.urandom(16)
+        plan.claim = Claim(self._claim, int(wanted * 1000) + 1)
+        sealed = plan.seal()
+        self._swap(Doubt(sealed, encode_head(sealed.head, sealed.base.unknown)))
+
+    def _give_way(self) -> None:
+        """Hold back while another one's claim stands, and no longer than it asks for."""
+        session = self._session
+        claim = _claim_of(session.latest)
+        if claim is None or claim.id == self._claim or not self._pace.honours(claim.id):
+            return
+        asked = min(claim.milliseconds / 1000, _LONGEST_ROOM)
+        # Half of what is left of the leader's own time is left to it.
+        room = Deadline.after(min(asked, self._deadline.remaining() / 2))
+        slice_ = room.remaining() / _LOOKS
+        while not room.passed() and _claim_of(session.latest) == claim:
+            sleep(slice_, room)
+            session.refresh(self._deadline)
+        # What went by was a gift: it is no reason for a claim in return.
+        self._losses, self._began = 0, time.monotonic()
 
     def _take_over(self, doubt: Doubt, batch: list[Ticket[Work]]) -> None:
         waiting = {id(ticket.item) for ticket in batch if not ticket.abandoned}
@@ -165,6 +224,7 @@ class Lead:
         else:
             self.doubt = None
             if isinstance(outcome, Lost):
+                self._losses += 1
                 for work, _ in plan.committed:
                     work.in_doubt = False
                 return
@@ -206,6 +266,10 @@ class Lead:
             # By the commit's own random id: a caller's id may be another client's commit too.
             first, _ = sealed.plan.committed[0]
             return found is not None and decode_record(found.raw).id == first.prepared.id
+
+
+def _claim_of(latest: Confirmed | None) -> Claim | None:
+    return None if latest is None or latest.snapshot is None else latest.snapshot.head.claim
 
 
 def _answer(plan: Plan) -> None:

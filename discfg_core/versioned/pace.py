@@ -15,6 +15,7 @@ from discfg_core.clock import Deadline
 _STREAK_SECONDS = 1.0
 _STREAK_ROUND_TRIPS = 50
 _GAP_ROUND_TRIPS = 4
+_MOST_AT_FIRST = 0.25
 
 
 class Pace:
@@ -26,6 +27,12 @@ class Pace:
         self._streak_began = 0.0
         self._own_revision: int | None = None
         self._hold_back = False
+        self._honoured = b""
+
+    def honours(self, claim: bytes) -> bool:
+        """Whether to hold back for a claim: once for each, for its owner may be gone."""
+        new, self._honoured = claim != self._honoured, claim
+        return new
 
     def pause(self, min_interval: float, deadline: Deadline) -> None:
         """Wait as long as fairness asks, and as the store's least interval between swaps does."""
@@ -52,5 +59,9 @@ class Pace:
         """A swap succeeded and left this revision."""
         self._own_revision = revision
         self._last_swap = time.monotonic()
-        # Half old, half new: it follows a store that slows down within a few swaps.
-        self._round_trip = (self._round_trip + seconds) / 2 if self._round_trip else seconds
+        # Half old, half new: it follows a store that slows down within a few swaps. One that
+        # spanned an outage says nothing of the next, and counts for no more than double.
+        if self._round_trip:
+            self._round_trip = (self._round_trip + min(seconds, 2 * self._round_trip)) / 2
+        else:
+            self._round_trip = min(seconds, _MOST_AT_FIRST)

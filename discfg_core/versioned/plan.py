@@ -33,6 +33,7 @@ from discfg_core.substrate import Limits, Token
 from discfg_core.versioned import fold
 from discfg_core.versioned.format import (
     BlobRef,
+    Claim,
     Head,
     Record,
     StateRef,
@@ -141,6 +142,7 @@ class Plan:
         committed: The works that commit, with their commits, in order.
         judged: The works that do not: their answer, or their error.
         must_swap: Whether the register has to change for the answers to hold.
+        claim: What the head is to ask of others.
     """
 
     def __init__(
@@ -155,6 +157,7 @@ class Plan:
         self.committed: list[tuple[Write, Commit]] = []
         self.judged: list[tuple[Work, Commit | DiscfgError | None]] = []
         self.must_swap = False
+        self.claim: Claim | None = None
         self._limits = limits
         self._ids = ids
         self._lay_down = lay_down
@@ -394,6 +397,7 @@ class Plan:
             state=draft.state,
             history=draft.history,
             tail=draft.tail,
+            claim=self.claim,
         )
         return Sealed(self, base, head, draft, {**self._blobs, **draft.blobs})
 

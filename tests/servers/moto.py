@@ -31,7 +31,8 @@ class MotoServer(Server):
 
     def command(self) -> list[str]:
         """As `Server.command`."""
-        return [sys.executable, str(_APP), str(self.port)]
+        # Not from its folder, where this module has the name of the library.
+        return [sys.executable, "-P", str(_APP), str(self.port)]
 
     def ready(self) -> bool:
         """It answers."""
