@@ -58,7 +58,7 @@ class Sound(VersionedEngine):
         lead: type[Lead] = Lead,
         plan: type[Plan] = Plan,
     ) -> None:
-        its_lead = type("ItsLead", (lead,), {"_attempt": rebound(lead._attempt, Plan=plan)})
+        its_lead = type("ItsLead", (lead,), {"_plan_on": rebound(lead._plan_on, Plan=plan)})
         its_committer = type(
             "ItsCommitter", (committer,), {"_lead": rebound(committer._lead, Lead=its_lead)}
         )
