@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tests.servers.base import Server
 
-_OTHERS = {"base", "broker", "certificates", "plugin", "ports"}
+_OTHERS = {"base", "broker", "certificates", "moto_app", "plugin", "ports"}
 
 
 def names() -> list[str]:
