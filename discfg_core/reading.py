@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from discfg_core import arguments, commit_ids
 from discfg_core.arguments import Moment
 from discfg_core.clock import Deadline
+from discfg_core.document import leaf, nested
 from discfg_core.engine import ConfigHandle, StorageEngine, View
 from discfg_core.errors import InvalidOption, KeyNotFound, RevisionNotFound
 from discfg_core.keys import normalize_key, normalize_prefix
@@ -170,6 +171,35 @@ class ConfigReader(ConfigMapping):
         if after is not None:
             after = normalize_key(after)
         return self._view(at, max_staleness, timeout).list(prefix, after=after)
+
+    def document(
+        self,
+        prefix: str = "/",
+        *,
+        at: Moment | None = None,
+        max_staleness: float | EllipsisType | None = ...,
+        timeout: float | None = None,
+    ) -> dict[str, Any]:
+        """The keys as one nested object, a level for each segment, all of one revision; yours to
+        change.
+
+        Values are its leaves, decoded; bytes are ``{"$base64": "…"}``. A key that has others
+        below it has its own value under ``""``, and so has the prefix itself. It is a view: a
+        value that is a JSON object looks like keys below its own. `values` tells them apart.
+
+        Args:
+            prefix: Whole segments; the object is what is below them, empty for nothing.
+            at: As for `get`.
+            max_staleness: As for `get`.
+            timeout: See the class.
+
+        Raises:
+            InvalidValue: A stored value is not what its content type says.
+            RevisionNotFound: There is no revision `at` yet.
+            ConfigNotFound, ConfigReplaced, InvalidKey, InvalidOption: See the class.
+        """
+        nodes = self.list(prefix, at=at, max_staleness=max_staleness, timeout=timeout)
+        return nested(nodes, normalize_prefix(prefix), leaf)
 
     def _get_at(self, key: str, default: Any, at: Moment, timeout: float | None) -> Any:
         key = normalize_key(key)

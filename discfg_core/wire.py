@@ -10,13 +10,13 @@ Times are RFC 3339 in UTC with nanoseconds, beside the integer of nanoseconds si
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from discfg_core import errors, values
+from discfg_core import document, errors, values
 from discfg_core.clock import NANOSECONDS, to_datetime
 from discfg_core.engine import CheckReport, EngineProfile, Finding
 from discfg_core.model import Change, Commit, ConfigInfo, Node
@@ -66,6 +66,22 @@ def node_json(node: Node) -> Answer:
         shown |= _value(node.value, node.content_type)
         shown["contentType"] = node.content_type
     return shown | _rest_of(node)
+
+
+def document_json(nodes: Iterable[Node], prefix: str) -> Answer:
+    """The nodes below a normalised prefix, sorted, as one nested object: `Config.document`.
+
+    Bytes are ``{"$base64": "…"}``; so is a value that is not what its content type says.
+
+    Raises:
+        Corrupt, StoreError: A large value cannot be fetched.
+    """
+    return document.nested(nodes, prefix, _leaf)
+
+
+def _leaf(node: Node) -> Any:
+    shown = _value(node.value, node.content_type)
+    return {document.BASE64: shown["value"]} if "encoding" in shown else shown["value"]
 
 
 def change_json(change: Change) -> Answer:

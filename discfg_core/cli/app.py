@@ -35,6 +35,7 @@ _COMMANDS = {
     "get": "keys:get_key",
     "delete": "keys:delete_key",
     "list": "listing:list_keys",
+    "document": "listing:document",
     "info": "configs:info",
     "history": "listing:history",
     "diff": "past:diff",

@@ -70,6 +70,18 @@ class Output:
         elif self.is_human:
             self._out(shown.visible(human, lines=True) + "\n")
 
+    def json(self, answer: Answer, bare: Mapping[str, Any]) -> None:
+        """Print a result that is JSON for people too.
+
+        Args:
+            answer: Makes what programs get.
+            bare: The result by itself, laid out for people.
+        """
+        if self.format is Format.JSON:
+            self._json(answer())
+        elif self.is_human:
+            self._json(bare, pretty=True)
+
     def value(self, answer: Answer, node: Node) -> None:
         """Print a node's bare value.
 
@@ -167,13 +179,14 @@ class Output:
             lines = redact("".join(traceback.format_exception(error)))
             self._tell(self._masked(shown.visible(lines, lines=True)))
 
-    def _json(self, answer: Mapping[str, Any], *, pretty: bool = True) -> None:
+    def _json(self, answer: Mapping[str, Any], *, pretty: bool | None = None) -> None:
+        """Print JSON; laid out on a terminal, else on one line, where `pretty` does not say."""
         import msgspec
 
         from discfg_core import wire
 
         encoded = wire.encode(answer)
-        if pretty and _is_terminal(sys.stdout):
+        if _is_terminal(sys.stdout) if pretty is None else pretty:
             encoded = msgspec.json.format(encoded)
         _write(sys.stdout, shown.json_escaped(encoded.decode()).encode() + b"\n")
 

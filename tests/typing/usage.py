@@ -42,6 +42,7 @@ def reads(cfg: Config) -> None:
     assert_type(cfg.get("a", default="x", max_staleness=5, timeout=1.5), Node | str)
     assert_type(cfg.get("a", max_staleness=None), Node)
     assert_type(cfg.list("db", after="db/x"), Iterator[Node])
+    assert_type(cfg.document("db", at=3, max_staleness=None), dict[str, Any])
     assert_type(cfg.history("db", before=7, limit=20), Iterator[Commit])
     assert_type(cfg.outcome("id"), Commit | None)
     assert_type(cfg.new_commit_id(), str)

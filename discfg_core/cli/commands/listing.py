@@ -1,4 +1,4 @@
-"""`list` and `history`: tables."""
+"""`list`, `document` and `history`: many keys, many commits."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from discfg_core import wire
 from discfg_core.cli.options import Command, TimeType, at_option, session
 from discfg_core.cli.text import moment, preview, shortened, was_and_is
+from discfg_core.keys import normalize_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,6 +42,24 @@ def list_keys(context: click.Context, prefix: str, at: int | datetime | None) ->
             ([node.key, str(node.version), preview(node)] for node in nodes),
             nothing="no keys",
         )
+
+
+@click.command("document", cls=Command)
+@click.argument("prefix", default="/")
+@at_option
+@click.pass_context
+def document(context: click.Context, prefix: str, at: int | datetime | None) -> None:
+    """Print the config, or what is under PREFIX, as JSON.
+
+    One nested object, a level for each segment of the keys. A key that has others below it has
+    its own value under the empty name, and so has PREFIX itself; bytes are {"$base64": "…"}.
+    """
+    this = session(context)
+    config = this.config_name()
+    prefix = normalize_prefix(prefix)
+    with this.open() as store:
+        whole = wire.document_json(store.config(config).list(prefix, at=at), prefix)
+        this.output.json(lambda: {"action": "document", "document": whole}, whole)
 
 
 @click.command("history", cls=Command)
