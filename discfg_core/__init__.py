@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         ConfigReplaced,
         Corrupt,
         DiscfgError,
+        DocumentTooLarge,
         DuplicateEngine,
         EngineError,
         EngineLoadFailed,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         InvalidKey,
         InvalidName,
         InvalidOption,
+        InvalidSchema,
         InvalidSettings,
         InvalidTransaction,
         InvalidURL,
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
         NotFound,
         OutcomeUnknown,
         RevisionNotFound,
+        SchemaViolated,
         SettingsNotApplied,
         StoreBusy,
         StoreError,
@@ -67,6 +70,7 @@ if TYPE_CHECKING:
         WatchStale,
     )
     from discfg_core.model import Action, Change, Commit, ConfigInfo, ConfigState, Node
+    from discfg_core.schema import Violation
     from discfg_core.store import Store, connect
     from discfg_core.transaction import ConfigTransaction
     from discfg_core.watching import Subscription, Watch
@@ -93,6 +97,7 @@ _HOME = {
     "ConfigTransaction": "transaction",
     "Corrupt": "errors",
     "DiscfgError": "errors",
+    "DocumentTooLarge": "errors",
     "DuplicateEngine": "errors",
     "EngineError": "errors",
     "EngineLoadFailed": "errors",
@@ -105,6 +110,7 @@ _HOME = {
     "InvalidKey": "errors",
     "InvalidName": "errors",
     "InvalidOption": "errors",
+    "InvalidSchema": "errors",
     "InvalidSettings": "errors",
     "InvalidTransaction": "errors",
     "InvalidURL": "errors",
@@ -114,6 +120,7 @@ _HOME = {
     "Node": "model",
     "NotFound": "errors",
     "RevisionNotFound": "errors",
+    "SchemaViolated": "errors",
     "SettingsNotApplied": "errors",
     "OutcomeUnknown": "errors",
     "Store": "store",
@@ -129,6 +136,7 @@ _HOME = {
     "Watch": "watching",
     "Subscription": "watching",
     "ValueTooLarge": "errors",
+    "Violation": "schema",
     "connect": "store",
 }
 
@@ -153,6 +161,7 @@ __all__ = [
     "ConfigTransaction",
     "Corrupt",
     "DiscfgError",
+    "DocumentTooLarge",
     "DuplicateEngine",
     "EngineError",
     "EngineLoadFailed",
@@ -165,6 +174,7 @@ __all__ = [
     "InvalidKey",
     "InvalidName",
     "InvalidOption",
+    "InvalidSchema",
     "InvalidSettings",
     "InvalidTransaction",
     "InvalidURL",
@@ -175,6 +185,7 @@ __all__ = [
     "NotFound",
     "OutcomeUnknown",
     "RevisionNotFound",
+    "SchemaViolated",
     "SettingsNotApplied",
     "Store",
     "StoreBusy",
@@ -187,6 +198,7 @@ __all__ = [
     "UnknownEngine",
     "UnsupportedStore",
     "ValueTooLarge",
+    "Violation",
     "Watch",
     "WatchStale",
     "__version__",

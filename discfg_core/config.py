@@ -21,8 +21,8 @@ from discfg_core.engine import (
     View,
 )
 from discfg_core.errors import ConditionFailed, InvalidOption, KeyNotFound
+from discfg_core.governing import GovernedConfig
 from discfg_core.keys import normalize_key, normalize_prefix
-from discfg_core.reading import ConfigReader
 from discfg_core.retry import Attempts
 from discfg_core.transaction import ConfigTransaction
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from discfg_core.model import Change, Commit, Node
 
 
-class Config(ConfigReader):
+class Config(GovernedConfig):
     """A versioned config. `Store` makes these; making one sends nothing.
 
     Linearizable: a call sees every write acknowledged before it began, by whatever client,
@@ -411,41 +411,3 @@ class Config(ConfigReader):
                 if wanted is not None and error.revision != wanted:
                     raise
                 attempts.failed(error)
-
-    def update_settings(
-        self,
-        settings: Mapping[str, Any] | str | bytes,
-        **options: Unpack[CommitOptions],
-    ) -> Commit | None:
-        """Replace the whole of the config's settings, in one commit.
-
-        Args:
-            settings: A mapping that is a JSON object, or its JSON text.
-            **options: See the class.
-
-        Returns:
-            The commit; ``None`` where the settings are these already, which makes none.
-
-        Raises:
-            InvalidSettings: They are no JSON object, or the store cannot take them.
-            ConditionFailed: `if_config_revision` does not hold.
-            SettingsNotApplied: They are committed, but the store's own resource does not follow
-                yet; repeating the call makes no second commit.
-            ConfigNotFound, ConfigReplaced, OutcomeUnknown, and the rest: See the class.
-        """
-        return self._commit(options, settings=arguments.settings(settings))
-
-    def _how(self, options: CommitOptions) -> Transaction:
-        return arguments.how_to_commit(self._defaults, options) if options else self._plain
-
-    def _commit(
-        self,
-        options: CommitOptions,
-        *ops: Put | RemovePrefix,
-        settings: Mapping[str, Any] | None = None,
-    ) -> Commit | None:
-        return self._engine.commit(
-            self._handle,
-            msgspec.structs.replace(self._how(options), ops=ops, settings=settings),
-            deadline=self._deadline(options.get("timeout")),
-        )

@@ -134,6 +134,8 @@ class Transaction(msgspec.Struct, frozen=True):
         conditions: Judged before the first of them, on what the last commit left.
         if_config_revision: The revision the config must have before the commit.
         settings: New settings, replacing the whole of the old; ``None`` leaves them.
+        schema: The JSON text of a new schema, `schema.NO_SCHEMA` to take it away; ``None``
+            leaves it. Judged with the document that `ops` leave.
         actor: Who, at most 256 bytes.
         message: Why, at most 4 KiB.
         commit_id: The caller's own id, at most 256 bytes; makes a repetition safe.
@@ -147,6 +149,7 @@ class Transaction(msgspec.Struct, frozen=True):
     conditions: tuple[KeyCondition | PrefixCondition, ...] = ()
     if_config_revision: int | None = None
     settings: Mapping[str, Any] | None = None
+    schema: str | None = None
     actor: str = ""
     message: str = ""
     commit_id: str | None = None

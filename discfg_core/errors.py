@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from discfg_core.model import Node
+    from discfg_core.schema import Violation
 
 
 class DiscfgError(Exception):
@@ -145,6 +146,16 @@ class InvalidSettings(InvalidInput):
     default_hint = """settings are one JSON object, such as '{"setting": 1}'"""
 
 
+class InvalidSchema(InvalidInput):
+    """Raised when a schema is none of JSON Schema 2020-12, or one that discfg refuses."""
+
+    code = "invalid_schema"
+    default_hint = (
+        "a schema is one JSON object of JSON Schema 2020-12; it refers to nothing outside of "
+        "itself, and its patterns have no look-around and no back-references"
+    )
+
+
 class ValueTooLarge(InvalidInput):
     """Raised when a value exceeds 16 MiB."""
 
@@ -254,6 +265,31 @@ class ConditionFailed(DiscfgError):
         super().__init__(message, **where)
         self.node = node
         self.revision = revision
+
+
+class SchemaViolated(DiscfgError):
+    """Raised when a commit would leave a document that the config's schema forbids, or set a
+    schema that forbids the document; nothing was written.
+
+    Attributes:
+        violations: Each `discfg_core.schema.Violation` that was found, the first 1,000.
+    """
+
+    code = "schema_violated"
+    default_hint = "see `discfg schema show`; `discfg schema check` judges what is there"
+
+    def __init__(
+        self, message: str, *, violations: tuple[Violation, ...] = (), **where: Any
+    ) -> None:
+        super().__init__(message, **where)
+        self.violations = violations
+
+
+class DocumentTooLarge(DiscfgError):
+    """Raised when a config with a schema would come to exceed 1 MiB; nothing was written."""
+
+    code = "document_too_large"
+    default_hint = "keep large values in a config without a schema, or take the schema away"
 
 
 class CommitIdReused(DiscfgError):

@@ -196,6 +196,9 @@ class Commit(msgspec.Struct, frozen=True):
         settings: The settings after this commit, where it changed them; else ``None``.
         prev_settings: The settings before it, where it changed them; else ``None``.
         reverted_to: The revision that this commit went back to; else ``None``.
+        schema: The JSON text of the schema after this commit, empty for no schema, where it
+            changed it; else ``None``.
+        prev_schema: The same before it.
     """
 
     revision: int
@@ -207,6 +210,8 @@ class Commit(msgspec.Struct, frozen=True):
     settings: Mapping[str, Any] | None = None
     prev_settings: Mapping[str, Any] | None = None
     reverted_to: int | None = None
+    schema: str | None = None
+    prev_schema: str | None = None
 
     @property
     def time(self) -> datetime:
@@ -244,6 +249,7 @@ class ConfigInfo(msgspec.Struct, frozen=True):
         engine: The URL scheme.
         keys: How many there are.
         size: Bytes of all keys and values.
+        schema: The JSON text of the schema; empty where there is none.
     """
 
     name: str
@@ -257,6 +263,7 @@ class ConfigInfo(msgspec.Struct, frozen=True):
     engine: str
     keys: int
     size: int
+    schema: str = ""
 
     @property
     def created(self) -> datetime:

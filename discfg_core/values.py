@@ -144,6 +144,18 @@ def from_person(raw: bytes) -> tuple[bytes, str]:
     return raw, JSON
 
 
+def parse_json(text: str | bytes) -> Any:
+    """What JSON text says.
+
+    Raises:
+        InvalidValue: It is no JSON.
+    """
+    try:
+        return _loads(text if isinstance(text, str) else text.decode())
+    except (ValueError, RecursionError) as error:
+        raise InvalidValue(f"this is not JSON: {error}") from error
+
+
 def _loads(text: str) -> Any:
     """JSON and no more than that: what `encode_json` would not write is no JSON here either."""
     data = json.loads(text, parse_constant=_no_constant, parse_float=_finite)

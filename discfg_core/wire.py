@@ -20,6 +20,7 @@ from discfg_core import document, errors, values
 from discfg_core.clock import NANOSECONDS, to_datetime
 from discfg_core.engine import CheckReport, EngineProfile, Finding
 from discfg_core.model import Change, Commit, ConfigInfo, Node
+from discfg_core.schema import Violation
 
 if TYPE_CHECKING:
     from discfg_core.doctor import Report
@@ -100,7 +101,8 @@ def change_json(change: Change) -> Answer:
 
 def commit_json(commit: Commit) -> Answer:
     """A commit with its changes; ``settings`` and ``prevSettings`` only where it changed them,
-    ``revertedTo`` only where it went back to a revision.
+    ``schema`` and ``prevSchema`` likewise (null for none), ``revertedTo`` only where it went back
+    to a revision.
 
     Raises:
         Corrupt, StoreError: A large value cannot be fetched.
@@ -116,6 +118,9 @@ def commit_json(commit: Commit) -> Answer:
     if commit.settings is not None:
         shown["settings"] = commit.settings
         shown["prevSettings"] = commit.prev_settings
+    if commit.schema is not None:
+        shown["schema"] = schema_json(commit.schema)
+        shown["prevSchema"] = schema_json(commit.prev_schema or "")
     if commit.reverted_to is not None:
         shown["revertedTo"] = commit.reverted_to
     return shown
@@ -130,16 +135,32 @@ def commit_answer(action: str, commit: Commit | None) -> Answer:
     return {"action": action, "commit": {} if commit is None else commit_json(commit)}
 
 
-def watch_json(commit: Commit, change: Change | None) -> Answer:
-    """One change of a commit as a watch tells it, with what is the commit's own; no change is
-    that of the settings.
+def schema_json(text: str) -> Any:
+    """A schema from its text; ``None`` for no schema."""
+    return values.parse_json(text) if text else None
+
+
+def violation_json(violation: Violation) -> Answer:
+    """What a schema forbids."""
+    return msgspec.structs.asdict(violation)
+
+
+def governed(commit: Commit) -> list[str]:
+    """What a commit changed besides keys: ``settings``, ``schema``."""
+    changed = {"settings": commit.settings, "schema": commit.schema}
+    return [name for name, now in changed.items() if now is not None]
+
+
+def watch_json(commit: Commit, change: Change | str) -> Answer:
+    """One change of a commit as a watch tells it, with what is the commit's own; a word of
+    `governed` stands for a change of something else than a key.
 
     Raises:
         Corrupt, StoreError: A large value cannot be fetched.
     """
     told = commit_json(msgspec.structs.replace(commit, changes=()))
     del told["changes"]
-    return {"action": "settings", **told} if change is None else told | change_json(change)
+    return {"action": change, **told} if isinstance(change, str) else told | change_json(change)
 
 
 def info_json(info: ConfigInfo) -> Answer:
@@ -355,6 +376,8 @@ OUTCOMES: dict[type[errors.DiscfgError], Outcome] = {
     errors.InvalidInput: Outcome(_INPUT, HTTPStatus.BAD_REQUEST),
     errors.ValueTooLarge: Outcome(_INPUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     errors.CommitTooLarge: Outcome(_INPUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    errors.DocumentTooLarge: Outcome(_CONDITION, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    errors.SchemaViolated: Outcome(_CONDITION, HTTPStatus.UNPROCESSABLE_ENTITY),
     errors.NotFound: Outcome(_ABSENT, HTTPStatus.NOT_FOUND),
     # Creating is conditional on absence.
     errors.ConfigExists: Outcome(_CONDITION, HTTPStatus.CONFLICT),
@@ -393,7 +416,7 @@ def error_json(action: str, error: errors.DiscfgError) -> Answer:
     """The answer to an action that failed; fields of the error that say nothing are left out.
 
     A failed condition has the config's ``revision`` and the ``node`` that stands there, an
-    empty object where the key is absent.
+    empty object where the key is absent. A violated schema has the ``violations``.
     """
     shown: Answer = {
         "code": error.code,
@@ -409,6 +432,8 @@ def error_json(action: str, error: errors.DiscfgError) -> Answer:
     if isinstance(error, errors.ConditionFailed):
         shown["revision"] = error.revision
         shown["node"] = _without_failing(error.node)
+    if isinstance(error, errors.SchemaViolated):
+        shown["violations"] = [violation_json(each) for each in error.violations]
     told = {name: _printable(value) for name, value in shown.items() if value is not None}
     return {"action": action, "error": told | {"retryable": error.retryable}}
 

@@ -44,6 +44,7 @@ _COMMANDS = {
     "commit": "transactions:commit",
     "replace": "past:replace",
     "update": "configs:update",
+    "schema": "schema:schema",
     "configs": "configs:configs",
     "drop": "configs:drop",
     "undrop": "configs:undrop",

@@ -46,6 +46,7 @@ class Options(TypedDict, total=False):
     conditions: tuple[KeyCondition | PrefixCondition, ...]
     if_config_revision: int | None
     settings: Mapping[str, Any] | None
+    schema: str | None
     actor: str
     message: str
     commit_id: str | None

@@ -13,6 +13,7 @@ from discfg_core.testing.engine_past import PastTests
 from discfg_core.testing.engine_races import RaceTests
 from discfg_core.testing.engine_reads import ReadTests
 from discfg_core.testing.engine_retries import RetryTests
+from discfg_core.testing.engine_schema import SchemaTests
 from discfg_core.testing.engine_watch import WatchTests
 from discfg_core.testing.guard import Guarded, sealed
 
@@ -30,6 +31,7 @@ class EngineSuite(
     ReadTests,
     RaceTests,
     LifeTests,
+    SchemaTests,
     MachineTests,
     Guarded,
 ):

@@ -18,6 +18,7 @@ from discfg_core.errors import (
     ConfigReplaced,
     KeyNotFound,
     NotFound,
+    SchemaViolated,
 )
 from discfg_core.testing.engine_client import put
 
@@ -122,6 +123,18 @@ def delete_or_update(
                 told.append((True, config.set(key, condition=condition).revision))
         except ConditionFailed as error:
             told.append((False, error.node.revision if error.node else None))
+    return told
+
+
+def add_one_of_few(client: Client, name: str, number: int, keys: int) -> list[int | None]:
+    """Add keys to a config whose schema allows a few; the revision of each, or ``None``."""
+    config = client.config(name)
+    told: list[int | None] = []
+    for index in range(keys):
+        try:
+            told.append(config.set(f"key-{number}-{index}").revision)
+        except SchemaViolated:
+            told.append(None)
     return told
 
 

@@ -16,11 +16,11 @@ from discfg_core.versioned.format import BlobRef, StateRef
 from discfg_core.versioned.ids import Ids
 from discfg_core.versioned.lead import Doubt, Lead, Leftover, late, unknown
 from discfg_core.versioned.pace import Pace
-from discfg_core.versioned.plan import Ask, Fold, Work, Write
 from discfg_core.versioned.prepare import Prepared
 from discfg_core.versioned.session import Session
 from discfg_core.versioned.settle import retried
 from discfg_core.versioned.turns import GaveUp, Ticket, Turns
+from discfg_core.versioned.works import Ask, Fold, Work, Write
 
 _KEPT_LEFTOVERS = 256
 

@@ -189,6 +189,7 @@ class VersionedEngine:
             self.scheme,
             head.keys,
             head.size,
+            head.schema,
         )
 
     # --- reading ---

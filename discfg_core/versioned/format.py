@@ -99,6 +99,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     own: str | None = None
     settings: tuple[dict[str, Any], dict[str, Any]] | None = None
     reverted_to: int | None = None
+    schema: tuple[str, str] | None = None
 
     @property
     def shown_id(self) -> str:
@@ -196,6 +197,7 @@ class Head(msgspec.Struct, frozen=True):
     tail: list[TailItem]
     dropped: Dropped | None = None
     claim: Claim | None = None
+    schema: str = ""
 
     @property
     def flushed(self) -> int:

@@ -27,11 +27,12 @@ from discfg_core.versioned.fold import Due
 from discfg_core.versioned.format import Claim, check_writable, decode_record, encode_head
 from discfg_core.versioned.ids import Ids
 from discfg_core.versioned.pace import Pace
-from discfg_core.versioned.plan import LayDownUnder, Plan, Sealed, Work, Write
+from discfg_core.versioned.plan import LayDownUnder, Plan, Sealed
 from discfg_core.versioned.session import Confirmed, Session
 from discfg_core.versioned.settle import InDoubt, Lost, read, settle
 from discfg_core.versioned.snapshot import Snapshot
 from discfg_core.versioned.turns import Ticket
+from discfg_core.versioned.works import Work, Write
 
 # Who lost so often, for so many seconds, asks for room: as long as so many of its attempts take.
 _PATIENT_LOSSES = 3

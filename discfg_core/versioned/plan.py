@@ -7,12 +7,13 @@ or a batch mate's change may never come to be. The committer answers when it kno
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from discfg_core.clock import LATEST_STAMP, NANOSECONDS, Deadline, stamp
+from discfg_core.document import leaf, nested
 from discfg_core.engine import (
     MAX_COMMIT_KEYS,
     ConfigHandle,
@@ -26,9 +27,12 @@ from discfg_core.errors import (
     ConditionFailed,
     ConfigReplaced,
     DiscfgError,
+    DocumentTooLarge,
     KeyNotFound,
+    SchemaViolated,
 )
 from discfg_core.model import Change, Commit, LargeValue, Node
+from discfg_core.schema import MAX_DOCUMENT_BYTES, violations
 from discfg_core.substrate import Limits, Token
 from discfg_core.versioned import fold
 from discfg_core.versioned.format import (
@@ -36,7 +40,6 @@ from discfg_core.versioned.format import (
     Claim,
     Head,
     Record,
-    StateRef,
     check_writable,
     decode_record,
 )
@@ -46,92 +49,32 @@ from discfg_core.versioned.ids import Ids, find_any
 from discfg_core.versioned.prepare import Prepared
 from discfg_core.versioned.replay import changes_of, commit_of, effect
 from discfg_core.versioned.snapshot import Snapshot, not_found
-from discfg_core.versioned.state import fingerprint
+from discfg_core.versioned.state import State, fingerprint
+from discfg_core.versioned.works import Ask, Fold, Work, Write
 
 LayDownUnder = Callable[[str, BlobRef, bytes, Deadline], None]
 """Makes a blob of an incarnation durable."""
 
 
-class Work:
-    """What one thread wants of the committer, and what became of it.
+class Sums(NamedTuple):
+    """What a head says of its state: how many keys, their bytes, and those stored in place."""
 
-    Attributes:
-        handle: The config it means.
-        submitted: Monotonic seconds at which it came.
-        commit: The answer, where there is one; `error` else.
-        answered: Whether either is valid.
-        in_doubt: Whether a swap with it may have happened.
-        place: The incarnation and revision it was last judged on.
-    """
+    keys: int
+    size: int
+    inline: int
 
-    __slots__ = ("answered", "commit", "error", "handle", "in_doubt", "place", "submitted")
-
-    def __init__(self, handle: ConfigHandle) -> None:
-        self.handle = handle
-        self.submitted = time.monotonic()
-        self.commit: Commit | None = None
-        self.error: DiscfgError | None = None
-        self.answered = False
-        self.in_doubt = False
-        self.place: tuple[str, int] | None = None
-
-    @property
-    def weight(self) -> int:
-        """Bytes it adds to a batch, roughly."""
-        return 0
-
-    def answer(self, verdict: Commit | DiscfgError | None) -> None:
-        """Give the answer, unless there is one already."""
-        if self.answered:
-            return
-        if isinstance(verdict, DiscfgError):
-            self.error = verdict
-        else:
-            self.commit = verdict
-        self.answered = True
-
-
-class Write(Work):
-    """A transaction."""
-
-    __slots__ = ("prepared",)
-
-    def __init__(self, handle: ConfigHandle, prepared: Prepared) -> None:
-        super().__init__(handle)
-        self.prepared = prepared
-
-    @property
-    def weight(self) -> int:
-        """Bytes it adds to a batch, roughly."""
-        return self.prepared.weight
-
-
-class Ask(Work):
-    """The question what became of a commit id.
-
-    Attributes:
-        searched: The incarnation and revision up to which it was searched for.
-        found: What that search found.
-    """
-
-    __slots__ = ("commit_id", "found", "searched")
-
-    def __init__(self, handle: ConfigHandle, commit_id: str) -> None:
-        super().__init__(handle)
-        self.commit_id = commit_id
-        self.searched = ("", 0)
-        self.found: Resolved | None = None
-
-
-class Fold(Work):
-    """A state that was written, for the head to refer to."""
-
-    __slots__ = ("debt", "state")
-
-    def __init__(self, handle: ConfigHandle, state: StateRef, debt: int) -> None:
-        super().__init__(handle)
-        self.state = state
-        self.debt = debt
+    def after(self, changes: Sequence[Change]) -> Sums:
+        """What it is once these were carried out."""
+        keys, size, inline = self
+        for change in changes:
+            before, after = change.prev_node, change.node
+            key_size = len(change.node.key.encode())
+            for node, sign in ((before, -1), (after, 1)):
+                if node is not None and node.has_value:
+                    keys += sign
+                    size += sign * (key_size + node.size)
+                    inline += sign * fold.stored_size(node, key_size)
+        return Sums(keys, size, inline)
 
 
 class Plan:
@@ -172,9 +115,8 @@ class Plan:
             self._revision = base.revision
             self._time = base.head.modified
             self._settings = base.head.settings
-            self._keys = base.head.keys
-            self._size = base.head.size
-            self._inline = base.head.inline
+            self._schema = base.head.schema
+            self._sums = Sums(base.head.keys, base.head.size, base.head.inline)
 
     def add(self, work: Work, name: str) -> None:
         """Judge one work on what those before it left."""
@@ -230,15 +172,15 @@ class Plan:
         )
         if len(changes) > MAX_COMMIT_KEYS:
             raise CommitTooLarge(f"this commit changes {len(changes):,} keys")
-        settings = prepared.settings
-        if settings is not None and settings != self._settings:
-            pair = (dict(self._settings), settings)
-            self._settings = settings
-        elif changes:
-            pair = None
-        else:
+        settings = _change(self._settings, prepared.settings)
+        schema = _change(self._schema, prepared.schema)
+        if not (changes or settings or schema):
             self.judged.append((work, None))
             return
+        sums = self._sums.after(changes)
+        state = self._state.updated(effect(changes))
+        if (changes or schema) and (text := schema[1] if schema else self._schema):
+            self._check_schema(text, state, sums, prepared)
         record = Record(
             revision,
             prepared.id,
@@ -249,11 +191,14 @@ class Plan:
             prepared.ops,
             prepared.payload,
             tx.commit_id,
-            pair,
+            settings,
             tx.reverted_to,
+            schema,
         )
         self._revision, self._time = revision, moment
-        self._account(changes)
+        self._state, self._sums = state, sums
+        self._settings = settings[1] if settings else self._settings
+        self._schema = schema[1] if schema else self._schema
         for ref, data in prepared.blobs.items():
             self._blobs[base.blobs.name(ref)] = data
         resolved = Resolved(pack(record), commit_of(record, changes))
@@ -332,16 +277,30 @@ class Plan:
             return self.base.blobs.fetch([content.same], self._deadline)[0]
         return content.load()
 
-    def _account(self, changes: Sequence[Change]) -> None:
-        for change in changes:
-            before, after = change.prev_node, change.node
-            key_size = len(change.node.key.encode())
-            for node, sign in ((before, -1), (after, 1)):
-                if node is not None and node.has_value:
-                    self._keys += sign
-                    self._size += sign * (key_size + node.size)
-                    self._inline += sign * fold.stored_size(node, key_size)
-        self._state = self._state.updated(effect(changes))
+    def _check_schema(self, text: str, state: State, sums: Sums, prepared: Prepared) -> None:
+        if sums.size > MAX_DOCUMENT_BYTES:
+            raise DocumentTooLarge(
+                f"this config has a schema, and would come to {sums.size:,} bytes"
+            )
+        nodes = (self._at_hand(node, prepared) for node in state.scan("/"))
+        found = violations(text, nested(nodes, "/", leaf))
+        if found:
+            more = "" if len(found) == 1 else f", and {len(found) - 1:,} more"
+            raise SchemaViolated(f"the schema forbids this: {found[0]}{more}", violations=found)
+
+    def _at_hand(self, node: Node, prepared: Prepared) -> Node:
+        """The node with its value, which no store may have yet: it rides in this very swap."""
+        content = node.content
+        if self.base is None or not isinstance(content, LargeValue):
+            return node
+        ref = content.same
+        if not isinstance(ref, BlobRef):
+            return node
+        blobs = self.base.blobs
+        data = prepared.blobs.get(ref) or self._blobs.get(blobs.name(ref))
+        if data is None:
+            data = blobs.fetch([ref], self._deadline)[0]
+        return msgspec.structs.replace(node, content=data)
 
     def _add_ask(self, work: Ask, base: Snapshot) -> None:
         # After a lost race only what is new is searched: an attempt that takes longer than those
@@ -390,10 +349,11 @@ class Plan:
             sequence=base.head.sequence + 1,
             revision=self._revision,
             modified=self._time,
-            keys=self._keys,
-            size=self._size,
-            inline=self._inline,
+            keys=self._sums.keys,
+            size=self._sums.size,
+            inline=self._sums.inline,
             settings=self._settings,
+            schema=self._schema,
             state=draft.state,
             history=draft.history,
             tail=draft.tail,
@@ -412,6 +372,14 @@ class Plan:
             recent=(*recent, *self._resolved),
             blobs=base.blobs,
         )
+
+
+Changed = TypeVar("Changed")
+
+
+def _change(before: Changed, wanted: Changed | None) -> tuple[Changed, Changed] | None:
+    """Before and after; ``None`` where nothing changes."""
+    return None if wanted is None or wanted == before else (before, wanted)
 
 
 class Sealed(msgspec.Struct, frozen=True, eq=False):

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any
 
+import msgspec
+
 from discfg_core.engine import (
     MAX_ACTOR_BYTES,
     MAX_COMMIT_ID_BYTES,
@@ -29,6 +31,7 @@ from discfg_core.errors import (
     InvalidValue,
 )
 from discfg_core.keys import normalize_key, normalize_prefix, prefixes_of
+from discfg_core.schema import schema_text
 from discfg_core.substrate import Limits
 from discfg_core.values import (
     check_content_type,
@@ -85,6 +88,7 @@ class Prepared:
         "ops",
         "payload",
         "required",
+        "schema",
         "settings",
         "tx",
     )
@@ -102,16 +106,14 @@ class Prepared:
         self.absent: str | None = None
         self._read_ops(tx)
         self.settings = None if tx.settings is None else check_settings(tx.settings)
-        self.tx = Transaction(
-            (),
-            tuple(_normalized(condition) for condition in tx.conditions),
-            tx.if_config_revision,
-            None,
-            tx.actor,
-            tx.message,
-            tx.commit_id,
-            tx.max_clock_skew,
-            tx.reverted_to,
+        self.schema = schema_text(tx.schema) if tx.schema else tx.schema
+        self.tx = msgspec.structs.replace(
+            tx,
+            ops=(),
+            conditions=tuple(_normalized(condition) for condition in tx.conditions),
+            settings=None,
+            schema=None,
+            asked=None,
         )
         self.id = os.urandom(16)
         self.digest = self._digest(tx.asked)
@@ -133,7 +135,8 @@ class Prepared:
         """Bytes it adds to a batch's swap, roughly."""
         riding = sum(map(len, self.blobs.values()))
         settings = 0 if self.settings is None else len(encode(self.settings))
-        return len(self.ops) + len(self.tx.message) + riding + settings + 100
+        schema = len(self.schema or "")
+        return len(self.ops) + len(self.tx.message) + riding + settings + schema + 100
 
     def lay_down(self, generation: int, put: LayDown) -> None:
         """Make the blobs it refers to durable, under this generation; again after a collection.
@@ -217,6 +220,8 @@ class Prepared:
             else:
                 digest.update(encode(("prefix", op.prefix)))
         digest.update(encode(self.settings))
+        if self.schema is not None:
+            digest.update(encode(("schema", self.schema)))
         return digest.digest()
 
 

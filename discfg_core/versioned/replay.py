@@ -89,6 +89,7 @@ def effect(changes: Sequence[Change]) -> dict[str, Node | None]:
 def commit_of(record: Record, changes: tuple[Change, ...]) -> Commit:
     """A record and what came of it, as callers see it."""
     before, after = record.settings or (None, None)
+    prev_schema, schema = record.schema or (None, None)
     return Commit(
         record.revision,
         record.shown_id,
@@ -99,6 +100,8 @@ def commit_of(record: Record, changes: tuple[Change, ...]) -> Commit:
         after,
         before,
         record.reverted_to,
+        schema,
+        prev_schema,
     )
 
 

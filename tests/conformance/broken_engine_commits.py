@@ -18,10 +18,11 @@ from discfg_core.substrate import Register, Substrate, SwapConflict
 from discfg_core.versioned import settle as settling
 from discfg_core.versioned.committer import Committer
 from discfg_core.versioned.lead import Doubt, Lead, _answer
-from discfg_core.versioned.plan import Ask, Plan, Sealed, Work
+from discfg_core.versioned.plan import Plan, Sealed
 from discfg_core.versioned.prepare import Prepared
 from discfg_core.versioned.settle import Landed, Lost, settle
 from discfg_core.versioned.snapshot import Snapshot
+from discfg_core.versioned.works import Ask, Work
 from tests.conformance import broken_substrates as substrates
 from tests.conformance.broken_engine_parts import Sound, rebound
 

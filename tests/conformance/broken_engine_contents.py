@@ -19,9 +19,12 @@ from discfg_core.versioned.check import _Inspection
 from discfg_core.versioned.committer import Committer
 from discfg_core.versioned.format import BlobRef, Head, Unknown, encode_head
 from discfg_core.versioned.lead import Lead
-from discfg_core.versioned.plan import Plan, Write
+from discfg_core.versioned.plan import Plan, Sums
+from discfg_core.versioned.prepare import Prepared
 from discfg_core.versioned.replay import changes_of
 from discfg_core.versioned.snapshot import Snapshot
+from discfg_core.versioned.state import State
+from discfg_core.versioned.works import Write
 from tests.conformance.broken_engine_parts import Sound, rebound
 
 # --- what a commit makes of its keys ------------------------------------------------------------
@@ -226,3 +229,24 @@ class SettingsForgotten(Sound):
     @override
     def create_config(self, name: str, settings: Mapping[str, Any], *, deadline: Deadline) -> Any:
         return super().create_config(name, {}, deadline=deadline)
+
+
+class _NeverLooksAtSchema(Plan):
+    @override
+    def _check_schema(self, *_: Any) -> None:
+        return
+
+
+class SchemaIgnored(Sound, plan=_NeverLooksAtSchema):
+    """Keeps the schema, and lets every document pass."""
+
+
+class _JudgesWhatWas(Plan):
+    @override
+    def _check_schema(self, text: str, state: State, sums: Sums, prepared: Prepared) -> None:
+        assert self.base is not None, "a write has a base"
+        super()._check_schema(text, self.base.state, sums, prepared)
+
+
+class SchemaJudgesTheBase(Sound, plan=_JudgesWhatWas):
+    """Judges the document as it was before the swap: of what goes into one, each singly."""

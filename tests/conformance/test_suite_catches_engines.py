@@ -88,6 +88,8 @@ COMMITS = [
         "DID NOT RAISE",
     ),
     Case("SettingsForgotten", "test_new_config_is_empty_at_revision_0"),
+    Case("SchemaIgnored", "test_what_it_forbids_is_refused_whole", "DID NOT RAISE"),
+    Case("SchemaJudgesTheBase", "test_what_it_forbids_is_refused_whole", "DID NOT RAISE"),
 ]
 
 ANSWERS = [

@@ -353,7 +353,7 @@ class TestWhatAClientDoesNotKnow:
     def test_a_field_of_the_head_is_carried_through(self, tmp_path: Path) -> None:
         path = tmp_path / "app.db"
         write(path, 10).close()
-        later = {"schema": {"type": "object"}, "pins": [1, [b"x", None]]}
+        later = {"retention": {"revisions": 10}, "pins": [1, [b"x", None]]}
         edit_head(path, **later)
         with discfg.connect(f"sqlite:///{path}") as store:
             for number in range(150):

@@ -133,8 +133,7 @@ def _rows(commit: Commit) -> Iterator[Sequence[str]]:
         [change.action.value, change.key, str(change.node.version), was_and_is(change)]
         for change in commit.changes
     ]
-    if commit.settings is not None:
-        changes.append(["settings", "", "", ""])
+    changes += [[word, "", "", ""] for word in wire.governed(commit)]
     for change in changes or [["", "", "", ""]]:
         yield [*start, *change, end]
         start, end = ["", "", ""], ""

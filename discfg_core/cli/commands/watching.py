@@ -73,6 +73,5 @@ def _lines(commit: Commit) -> list[tuple[wire.Answer, str]]:
         )
         for change in commit.changes
     ]
-    if commit.settings is not None:
-        lines.append((wire.watch_json(commit, None), f"{start}  settings"))
+    lines += [(wire.watch_json(commit, word), f"{start}  {word}") for word in wire.governed(commit)]
     return lines
