@@ -380,6 +380,10 @@ def _expectation(kind: Any, reason: str) -> str:
             choices += [str(member.value) for member in part.cls]
         elif isinstance(part, inspect.LiteralType):
             choices += [str(value) for value in part.values]
+        elif isinstance(part, inspect.BoolType):
+            choices += ["true", "false"]
     if choices:
         return "it is one of " + ", ".join(choices)
+    if "out of range" in reason:
+        return "the number is out of range: give a smaller one"
     return f"it is to be {reason.partition(', got')[0].removeprefix('Expected ')}"

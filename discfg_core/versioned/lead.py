@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from copy import copy
 from typing import NamedTuple
 
@@ -98,6 +99,7 @@ class Lead:
                     raise late(self._own.item)
                 self._give_way()
                 self._attempt(waiting)
+            self._withdraw()
         except InDoubt as doubt:
             own = self._own.item
             if not own.answered:
@@ -129,8 +131,11 @@ class Lead:
             plan.add(work, session.name)
         if plan.must_swap:
             sealed = plan.seal()
+            planned = time.monotonic()
             self._swap(Doubt(sealed, encode_head(sealed.head, sealed.base.unknown)))
-            self._slowest = max(self._slowest, time.monotonic() - begin)
+            # Not all that the swap took: it may have waited for a store that was away.
+            trip = self._pace.round_trip or time.monotonic() - planned
+            self._slowest = max(self._slowest, planned - begin + trip)
             return
         # A clock may stand still for longer than this takes: what is no later is not after.
         if latest.since <= max(work.submitted for work in waiting):
@@ -167,12 +172,18 @@ class Lead:
         self._swap(Doubt(sealed, encode_head(sealed.head, sealed.base.unknown)))
 
     def _give_way(self) -> None:
-        """Hold back while another one's claim stands, and no longer than it asks for."""
+        """Hold back while another one's claim stands, and no longer than it asks for.
+
+        Only who swapped within that time: it took claims away by that, so this one is young, and
+        it is who is in the way. A claim of long ago, whose owner died, delays nobody.
+        """
         session = self._session
         claim = _claim_of(session.latest)
-        if claim is None or claim.id == self._claim or not self._pace.honours(claim.id):
+        if claim is None or claim.id == self._claim:
             return
         asked = min(claim.milliseconds / 1000, _LONGEST_ROOM)
+        if not self._pace.honours(claim.id, asked):
+            return
         # Half of what is left of the leader's own time is left to it.
         room = Deadline.after(min(asked, self._deadline.remaining() / 2))
         slice_ = room.remaining() / _LOOKS
@@ -181,6 +192,18 @@ class Lead:
             session.refresh(self._deadline)
         # What went by was a gift: it is no reason for a claim in return.
         self._losses, self._began = 0, time.monotonic()
+
+    def _withdraw(self) -> None:
+        """Take back a claim that nothing came of: what it was for was refused."""
+        latest = self._session.latest
+        claim = _claim_of(latest)
+        if claim is None or claim.id != self._claim or self._deadline.passed():
+            return
+        assert latest is not None, "a claim is in a head"
+        sealed = self._plan_on(latest.snapshot).seal()
+        # All have their answers; else the claim is younger than it asks for until it is old.
+        with suppress(InDoubt, DiscfgError):
+            self._swap(Doubt(sealed, encode_head(sealed.head, sealed.base.unknown)))
 
     def _take_over(self, doubt: Doubt, batch: list[Ticket[Work]]) -> None:
         waiting = {id(ticket.item) for ticket in batch if not ticket.abandoned}

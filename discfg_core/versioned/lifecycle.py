@@ -195,6 +195,7 @@ def _change(
         nonce=os.urandom(16),
         sequence=before.head.sequence + 1,
         dropped=dropped,
+        claim=None,
     )
     return _Swap(session, before, head, before.unknown, deadline).run(
         shows,

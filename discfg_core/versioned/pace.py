@@ -29,10 +29,17 @@ class Pace:
         self._hold_back = False
         self._honoured = b""
 
-    def honours(self, claim: bytes) -> bool:
-        """Whether to hold back for a claim: once for each, for its owner may be gone."""
+    @property
+    def round_trip(self) -> float:
+        """Seconds that a swap takes, lately; 0 before the first."""
+        return self._round_trip
+
+    def honours(self, claim: bytes, asked: float) -> bool:
+        """Whether to hold back for a claim of so many seconds: once for each, and not for one
+        that may be older, as its owner may be gone.
+        """
         new, self._honoured = claim != self._honoured, claim
-        return new
+        return new and time.monotonic() - self._last_swap < asked
 
     def pause(self, min_interval: float, deadline: Deadline) -> None:
         """Wait as long as fairness asks, and as the store's least interval between swaps does."""

@@ -79,7 +79,11 @@ def retried(call: Callable[[], Answer], deadline: Deadline) -> Answer:
             again = error.retryable or isinstance(error, OutcomeUnknown)
             if not again or deadline.passed():
                 raise
+            failure = error
         backoff.pause(deadline)
+        if deadline.passed():
+            # Another call would say that it had no time, and not what was wrong all the time.
+            raise failure
 
 
 def settle(

@@ -357,7 +357,7 @@ BAD_OPTIONS = [
     ("pages=1.5", "'pages'", "`int`"),
     ("pages=0", "'pages'", ">= 1"),
     ("pages=10", "'pages'", "<= 9"),
-    ("readOnly=yes", "'readOnly'", "`bool`"),
+    ("readOnly=yes", "'readOnly'", "true, false"),
     ("mode=WAL", "'mode'", "one of wal, delete"),
     ("level=half", "'level'", "one of full, off"),
 ]

@@ -30,8 +30,8 @@ import pytest
 
 from discfg_core.errors import OutcomeUnknown, StoreBusy, StoreUnavailable, Timeout
 from discfg_core.testing.proxy import FaultProxy, http_answer
-from tests.stores.places import DURABLE, SERVED, by_port, fresh, port_of
-from tests.stores.trial import TIMEOUT, Trial
+from tests.stores.places import DURABLE, SERVED, by_port, fresh, open_client, port_of
+from tests.stores.trial import NAME, TIMEOUT, Trial
 
 if TYPE_CHECKING:
     from tests.servers.plugin import Servers
@@ -84,6 +84,24 @@ def test_connection_refused(way: Way) -> None:
         assert error.retryable
     proxy.clear()
     trial.works_again()
+
+
+@pytest.mark.parametrize("store", SERVED)
+def test_nobody_was_ever_there(servers: Servers, store: str) -> None:
+    with FaultProxy("127.0.0.1", 1) as proxy:
+        url = by_port(fresh(servers.url(store)), proxy.port)
+        proxy.refuse()
+        client = open_client(url, TIMEOUT)
+        try:
+            config = client.config(NAME)
+            for call in (lambda: config.get("key"), lambda: config.set("key"), client.names):
+                with pytest.raises(StoreUnavailable) as caught:
+                    call()
+                # Not that there was no time: what was wrong all the time.
+                assert str(proxy.port) in caught.value.message, caught.value.message
+                assert caught.value.hint
+        finally:
+            client.close()
 
 
 @pytest.mark.parametrize("store", SERVED)

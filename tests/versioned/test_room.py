@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from discfg_core.errors import ConditionFailed
 from discfg_core.versioned import lead
 from discfg_core.versioned.format import Claim
 
@@ -83,19 +84,64 @@ def test_nobody_asks_for_room_after_a_few_losses(a: Client, other: Client, bench
     assert a.store.count("swap") == 1 + 3  # the config's own
 
 
-def test_claim_whose_owner_is_gone_is_honoured_once(a: Client, bench: Bench) -> None:
+def _claim(bench: Bench, milliseconds: int) -> None:
     bench.change_head(
-        lambda head: msgspec.structs.replace(head, claim=Claim(b"0123456789abcdef", 300))
+        lambda head: msgspec.structs.replace(head, claim=Claim(b"0123456789abcdef", milliseconds))
     )
+
+
+def test_claim_whose_owner_is_gone_is_honoured_once(a: Client, bench: Bench) -> None:
+    a.set("/x")
+    _claim(bench, 300)
     begin = time.monotonic()
-    a.set("/x")  # what it finds in the way is news to it
-    took = time.monotonic() - begin
-    assert took >= 0.3
+    a.set("/x")
+    assert time.monotonic() - begin >= 0.3
     assert bench.head().claim is None
 
 
 def test_claim_costs_nobody_more_than_half_of_its_time(a: Client, bench: Bench) -> None:
-    bench.change_head(
-        lambda head: msgspec.structs.replace(head, claim=Claim(b"0123456789abcdef", 2**31))
-    )
-    assert a.set("/x", seconds=1.5).revision == 1
+    a.set("/x")
+    _claim(bench, 2**31)
+    assert a.set("/x", seconds=1.5).revision == 2
+
+
+def test_claim_of_long_ago_delays_nobody(
+    a: Client, other: Client, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a.set("/x")
+    _claim(bench, 2**31)
+    slept: list[float] = []
+    monkeypatch.setattr(lead, "sleep", lambda seconds, _: slept.append(seconds))
+    other.get("/x")
+    assert other.set("/x").revision == 2
+    assert slept == [], "one that never swapped is in nobody's way"
+
+
+def test_refused_claimant_leaves_no_claim(a: Client, other: Client, bench: Bench) -> None:
+    a.set("/x")
+    claims = []
+
+    def forbid(go: Go) -> object:
+        a.store.then("swap", claimed)
+        return overtaken_at_x(go)
+
+    def overtaken_at_x(go: Go) -> object:
+        other.set("/x")
+        return go()
+
+    def claimed(go: Go) -> object:
+        answer = go()
+        claims.append(bench.head().claim)
+        return answer
+
+    a.store.then("swap", overtaken(other), overtaken(other), forbid)
+    with pytest.raises(ConditionFailed):
+        a.set("/x", condition={"version": 1})
+    assert claims != [None]
+    assert bench.head().claim is None
+
+
+def test_claim_does_not_outlive_the_config(a: Client, bench: Bench) -> None:
+    _claim(bench, 300)
+    a.drop()
+    assert bench.head().claim is None

@@ -238,8 +238,14 @@ def _of_answer(
     if code == "ValidationException":
         return _of_validation(text, told)
     meaning = _MEANINGS.get(code)
+    if meaning is None and code.isdigit() and status < 500:
+        # DynamoDB's own answers bear a word: this is something else, or something between.
+        return UnsupportedStore(
+            f"{operation}: what answered {code} is no DynamoDB",
+            hint="check endpoint_url, and what stands between",
+        )
     if meaning is None:
-        meaning = _FAILURE if status >= 500 or not status else _Meaning(StoreError)
+        meaning = _FAILURE if status >= 500 or not status else _Meaning(StoreError, hint=_REGION)
     if writes and not meaning.certain:
         return OutcomeUnknown(text)
     retryable = meaning.retryable

@@ -39,6 +39,14 @@ def diagnose(pool: Pool, tables: Tables, deadline: Deadline) -> Iterator[Finding
     except DiscfgError as error:
         yield Finding("tables", FAILED, error.message, error.hint or "")
         return
+    if len(missing) == 1:
+        yield Finding(
+            "tables",
+            FAILED,
+            f"database {pool.target.database!r} has no table {missing[0]}, and the other one",
+            "restore it; or drop the other one, too, to begin without data",
+        )
+        return
     if missing:
         yield Finding(
             "tables",

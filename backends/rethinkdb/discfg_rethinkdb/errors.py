@@ -49,7 +49,8 @@ _ADMIN: Final = "look at the table's issues and status in RethinkDB's web interf
 _RIGHTS: Final = "grant the user `read`, `write` and `config` on discfg's two tables"
 _SERVER: Final = "check that the server runs, and its address"
 _DROPPED: Final = (
-    "the table or its database was dropped: restore it, or connect anew to begin without data"
+    "the table or its database was dropped: restore it, or drop both tables and connect anew to "
+    "begin without data"
 )
 _CERTIFICATE: Final = (
     "renew the server's certificate, or give `ca` the file of the authority that signed it; "

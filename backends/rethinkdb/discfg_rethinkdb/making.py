@@ -48,9 +48,13 @@ def make_tables(connection: Connection, database: str, replicas: int, deadline: 
         if not maker.others() and maker.claimed():
             maker.make()
             continue
-        if deadline.passed():
-            raise StoreBusy(f"other clients were making the tables of {database!r}", engine=SCHEME)
         backoff.pause(deadline)
+        if deadline.passed():
+            raise StoreBusy(
+                f"other clients were making the tables of {database!r}",
+                engine=SCHEME,
+                hint=f"try again; if one of them died at it, {_CLAIM_SECONDS:.0f} s later",
+            )
     maker.wait()
 
 

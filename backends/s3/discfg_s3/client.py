@@ -148,6 +148,7 @@ class Client:
                 endpoint,
                 writing=writing and sending,
                 answers=operation in _OF_OBJECTS or "IfMatch" in parameters,
+                head=operation == "head_object",
             )
             if meaning is error:
                 raise

@@ -174,10 +174,11 @@ STATUSES: Final[Mapping[int, _Meaning]] = {
 _ANSWERS: Final[Mapping[str, type[Answer]]] = {
     "304": NotModified,
     "NoSuchKey": Missing,
-    "404": Missing,
     "InvalidRange": OutOfRange,
-    "416": OutOfRange,
 }
+# The answer to HEAD has no body, and so no code. Of any other request a bare 404 is the word of
+# something between, such as a proxy whose server is away, and says nothing of the object.
+_ANSWERS_TO_HEAD: Final = {**_ANSWERS, "404": Missing, "416": OutOfRange}
 _CONFLICTS: Final = {"PreconditionFailed", "412"}
 
 # Before the request was sent: no address, no connection, no proxy, no trust.
@@ -201,7 +202,13 @@ def located(name: str) -> Iterator[None]:
 
 
 def translate(
-    error: Exception, place: Place, endpoint: str, *, writing: bool, answers: bool
+    error: Exception,
+    place: Place,
+    endpoint: str,
+    *,
+    writing: bool,
+    answers: bool,
+    head: bool = False,
 ) -> Exception:
     """What to raise for an error of a request, with the error as its cause.
 
@@ -210,7 +217,8 @@ def translate(
         place: The store.
         endpoint: Where it is asked.
         writing: The request changes something.
-        answers: It is about one object, and may be answered by a status.
+        answers: It is about one object, and may be answered by its absence.
+        head: It is a HEAD.
 
     Returns:
         A `StoreError`, certain; `SwapConflict`; an `Answer`, if `answers`; or `OutcomeUnknown`,
@@ -219,7 +227,8 @@ def translate(
     if isinstance(error, DiscfgError):
         return error
     if isinstance(error, aws.ClientError):
-        return _from_answer(error, place, writing=writing, answers=answers)
+        known = _ANSWERS_TO_HEAD if head else _ANSWERS if answers else {}
+        return _from_answer(error, place, writing=writing, answers=known)
     if isinstance(error, http.HTTPError):
         return _from_network(error, place, endpoint, writing=writing)
     if isinstance(error, aws.BotoCoreError):
@@ -247,7 +256,11 @@ def from_keys(place: Place, failed: list[Mapping[str, Any]]) -> DiscfgError:
 
 
 def _from_answer(
-    error: aws.ClientError, place: Place, *, writing: bool, answers: bool
+    error: aws.ClientError,
+    place: Place,
+    *,
+    writing: bool,
+    answers: Mapping[str, type[Answer]],
 ) -> Exception:
     response: Any = error.response
     # The cause is shown in tracebacks, and kept by those who report them.
@@ -256,8 +269,8 @@ def _from_answer(
     }
     code = str(response["Error"].get("Code", ""))
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if answers and code in _ANSWERS:
-        return _ANSWERS[code](code)
+    if code in answers:
+        return answers[code](code)
     if code in _CONFLICTS:
         return SwapConflict(engine="s3")
     meaning = MEANINGS.get(code) or STATUSES.get(status)
