@@ -79,6 +79,8 @@ ROWS = [
     ("NobodyKnowsThisOne", 500, StoreUnavailable, False, True),
     ("NobodyKnowsThisOneEither", 400, StoreError, True, False),
     ("ValidationException", 400, StoreError, True, False),
+    # A status in the place of a code: what answered is something else.
+    ("404", 404, UnsupportedStore, True, False),
 ]
 
 

@@ -80,3 +80,11 @@ def test_closed_store_tells_nothing(client: Open, fresh: str) -> None:
     opened.close()
     with pytest.raises(Closed):
         list(opened.inner.diagnose(deadline=Deadline.after(5)))
+
+
+def test_half_of_a_store_is_no_new_one(client: Open, admin: Admin, fresh: str, name: str) -> None:
+    client(fresh).provision(name, {})
+    admin.run(admin.r.db(parse(fresh).path).table_drop("discfg_blobs"))
+    tables = told(client(fresh))["tables"]
+    assert tables.status is FindingStatus.FAILED
+    assert "discfg_blobs" in tables.message

@@ -318,3 +318,17 @@ def test_tls_is_checked(place: StoreURL, opened: Open, tmp_path: Path) -> None:
                 opened(url).swap("name", b"0" * 32, b"", deadline=Deadline.after(10))
             assert not caught.value.retryable
             assert "option ca" in (caught.value.hint or "")
+
+
+def test_a_bare_404_says_nothing_of_the_object(client: S3Substrate, proxy: FaultProxy) -> None:
+    token = client.swap("name", None, b"data", deadline=Deadline.after(10))
+    proxy.answer(http_answer(404, b"404 page not found\n", content_type="text/plain"))
+    for call in (
+        lambda: client.read("name", deadline=Deadline.after(2)),
+        lambda: client.swap("name", token, b"more", deadline=Deadline.after(2)),
+        lambda: client.get_blobs("name", [BlobRange("blob")], deadline=Deadline.after(2)),
+    ):
+        with pytest.raises(StoreUnavailable):
+            call()
+    proxy.clear()
+    assert client.read("name", deadline=Deadline.after(10)) is not None
