@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from time import monotonic
@@ -407,10 +408,14 @@ class ConfigReader(ConfigMapping):
             Timeout: It did not in time.
             ConfigNotFound, ConfigReplaced, InvalidOption: See the class.
         """
+        self._wait_for(revision, timeout, threading.Event())
+
+    def _wait_for(self, revision: int, timeout: float | None, cancel: threading.Event) -> None:
+        """The same, until it is cancelled."""
         hint = "give a revision, from 1"
         if arguments.check_number("revision", revision, least=1, hint=hint) is None:
             raise InvalidOption("revision is None", hint=hint)
-        wait_for(self._engine, self._handle, revision, self._deadline(timeout))
+        wait_for(self._engine, self._handle, revision, self._deadline(timeout), cancel)
 
     # --- commit ids ---
 

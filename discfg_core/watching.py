@@ -201,13 +201,16 @@ class Subscription:
 
 
 def wait_for(
-    engine: StorageEngine, handle: ConfigHandle, revision: int, deadline: Deadline
+    engine: StorageEngine,
+    handle: ConfigHandle,
+    revision: int,
+    deadline: Deadline,
+    cancel: threading.Event,
 ) -> None:
-    """What `Config.wait_for` says."""
-    cancel = threading.Event()
+    """What `Config.wait_for` says; cancelled, it is as if the time was up."""
     backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
     failure: DiscfgError | None = None
-    while not deadline.passed():
+    while not (deadline.passed() or cancel.is_set()):
         try:
             news = engine.follow(
                 handle, after=revision - 1, limit=1, deadline=deadline, cancel=cancel

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from mypy import api
 
 import discfg_core
@@ -12,10 +13,12 @@ HERE = Path(__file__).parent
 ROOT = Path(discfg_core.__file__).parents[1]
 
 
-def test_what_applications_write_checks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["usage.py", "aio_usage.py"])
+def test_what_applications_write_checks(tmp_path: Path, page: str) -> None:
     (tmp_path / "mypy.ini").write_text(
         # What the package itself says of its types is taken from `py.typed`, as users do.
-        f"[mypy]\nstrict = True\nmypy_path = {ROOT}\nfollow_imports = silent\n",
+        f"[mypy]\nstrict = True\nmypy_path = {ROOT}\nfollow_imports = silent\n"
+        "enable_error_code = unused-awaitable\n",
         encoding="utf-8",
     )
     output, complaints, status = api.run(
@@ -23,7 +26,7 @@ def test_what_applications_write_checks(tmp_path: Path) -> None:
             "--config-file",
             str(tmp_path / "mypy.ini"),
             f"--cache-dir={tmp_path}",
-            str(HERE / "usage.py"),
+            str(HERE / page),
         ]
     )
     assert (output, complaints, status) == (
