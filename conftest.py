@@ -12,6 +12,7 @@ import secrets
 import sqlite3
 from typing import TYPE_CHECKING
 
+import hypothesis
 import msgspec
 import pytest
 
@@ -25,8 +26,16 @@ _OF_THE_RUN = ("DISCFG_TEST_", "DISCFG_HYPOTHESIS_", "DISCFG_REQUIRE", "DISCFG_S
 
 
 def pytest_configure() -> None:
-    """Choose the seed before the processes that share the work start: they inherit it."""
+    """Choose the seed before the processes that share the work start: they inherit it.
+
+    No random test fails for being slow.
+    """
     os.environ.setdefault("DISCFG_SEED", str(secrets.randbits(32)))
+    patient = hypothesis.settings(
+        deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.register_profile("patient", patient)
+    hypothesis.settings.load_profile("patient")
 
 
 def pytest_report_header() -> str:
