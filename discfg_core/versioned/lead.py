@@ -201,7 +201,7 @@ class Lead:
             return
         assert latest is not None, "a claim is in a head"
         sealed = self._plan_on(latest.snapshot).seal()
-        # All have their answers; else the claim is younger than it asks for until it is old.
+        # All have their answers already. A claim that is left standing costs who is busy one pause.
         with suppress(InDoubt, DiscfgError):
             self._swap(Doubt(sealed, encode_head(sealed.head, sealed.base.unknown)))
 
